@@ -1,0 +1,1 @@
+"""Who decides: language models, roles, search, the loop and the command line."""

@@ -1,0 +1,1 @@
+"""Trains, judges, remembers and shows: everything of a run but its decisions."""

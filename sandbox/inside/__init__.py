@@ -1,0 +1,1 @@
+"""What executes on the untrusted side: standard library and NumPy only."""
