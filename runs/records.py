@@ -25,6 +25,7 @@ class Unit(Record):
     id: str  # "g0.3.s1": candidate and seed; also the name of its folder
     task: Task
     program: str | None
+    mode: Literal["batched", "rows"] = "batched"  # how the program is evaluated (sandbox.check)
     trainer: str
     hyperparams: dict[str, Any]
     seed: int
@@ -57,7 +58,7 @@ class EpisodeSummary(Record):
     success: bool | None
     outcome: str
     length: int
-    reward_return: float | None  # sum of the trained reward over the episode, where it could be computed
+    reward_return: float | None  # sum of the trained reward, where it could be computed
     component_returns: dict[str, float]
     fields: dict[str, tuple[float, ...]]  # scalar card fields at about ten equally spaced steps
 
@@ -133,7 +134,9 @@ class Candidate(Record):
     proposal: Proposal
     program: str | None = None  # source as trained (after mechanical rewrites)
     program_id: str | None = None
+    mode: Literal["batched", "rows"] = "batched"
     rewrites: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what the contract check remarked without refusing
     failure: Failure | None = None
     critiques: tuple[Critique, ...] = ()
     evidence: tuple[Evidence, ...] = ()
