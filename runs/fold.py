@@ -152,8 +152,7 @@ def _state(run: str, task: str, draft: _Draft) -> RunState:
         run=run,
         task=task,
         candidates=tuple(
-            _candidate(draft, value)
-            for value in sorted(draft.candidates.values(), key=_position)
+            _candidate(draft, value) for value in sorted(draft.candidates.values(), key=_position)
         ),
         generations=generations,
         feedback=tuple(draft.feedback.values()),

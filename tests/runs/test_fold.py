@@ -1,0 +1,105 @@
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from rewardsmith.errors import StoreError
+from rewardsmith.runs.fold import fold
+from rewardsmith.runs.journal import Event
+from rewardsmith.runs.records import RunState, TrainingReport
+
+PROPOSED = {
+    "generation": 0,
+    "proposals": [
+        {"candidate": "g0.0", "proposal": {"kind": "fresh"}},
+        {"candidate": "g0.1", "proposal": {"kind": "fresh"}},
+    ],
+}
+
+
+def event(kind: str, data: Mapping[str, Any]) -> Event:
+    return Event(kind, "2026-01-01T00:00:00+00:00", data)
+
+
+def trained(group: str, unit: str, seed: int, fitness: float) -> Event:
+    report = TrainingReport(unit=unit, seed=seed, steps=100, fitness=fitness)
+    return event("trained", {"group": group, "report": report.model_dump(mode="json")})
+
+
+def state(*events: Event) -> RunState:
+    return fold("run", "demo/Line", events)
+
+
+def test_no_events_are_an_empty_state() -> None:
+    assert state() == RunState(run="run", task="demo/Line")
+
+
+def test_a_program_and_its_failure_belong_to_their_candidate() -> None:
+    failure = {"kind": "contract", "text": "line 3: wrong shape", "line": 3}
+    found = state(
+        event("proposed", PROPOSED),
+        event("designed", {"candidate": "g0.1", "program": "x", "failure": failure}),
+    )
+    assert [item.program for item in found.candidates] == [None, "x"]
+    assert found.candidates[1].failure is not None
+    assert found.candidates[1].failure.line == 3
+
+
+def test_the_order_in_which_trainings_end_does_not_matter() -> None:
+    reports = [
+        trained("select.g0.0", "g0.0.s0", 1, 1.0),
+        trained("select.g0.0", "g0.0.s1", 2, 2.0),
+        trained("recheck.g0.0", "g0.0.r0", 3, 3.0),
+        trained("final.human", "final.human.s0", 4, 4.0),
+    ]
+    states = {
+        state(event("proposed", PROPOSED), *order).model_dump_json()
+        for order in itertools.permutations(reports)
+    }
+    assert len(states) == 1
+
+
+def test_reports_go_where_their_group_says() -> None:
+    found = state(
+        event("proposed", PROPOSED),
+        trained("select.g0.0", "g0.0.s0", 1, 1.0),
+        trained("recheck.g0.0", "g0.0.r0", 3, 3.0),
+        trained("final.random", "final.random.s0", 4, 4.0),
+    )
+    assert [report.fitness for report in found.candidates[0].reports] == [1.0]
+    assert [report.fitness for report in found.candidates[0].rechecks] == [3.0]
+    assert [(arm.name, arm.reports[0].fitness) for arm in found.arms] == [("random", 4.0)]
+
+
+def test_the_best_is_that_of_the_last_generation() -> None:
+    done = [
+        event("generation_done", {"generation": {"number": n, "candidates": [], "best": best}})
+        for n, best in ((0, "g0.1"), (1, "g0.1"))
+    ]
+    assert state(event("proposed", PROPOSED), *done).best == "g0.1"
+
+
+def test_a_pause_ends_with_the_resumption() -> None:
+    assert state(event("paused", {})).awaiting
+    assert not state(event("paused", {}), event("resumed", {})).awaiting
+
+
+def test_unknown_kinds_are_skipped_so_that_older_versions_read_newer_runs() -> None:
+    assert state(event("from the future", {"x": 1})) == state()
+
+
+def test_an_event_without_its_facts_is_an_error_with_its_line() -> None:
+    with pytest.raises(StoreError, match="line 2"):
+        state(event("proposed", PROPOSED), event("designed", {"program": "x"}))
+
+
+def test_steps_and_time_add_up() -> None:
+    found = state(
+        event("worked", {"wall_s": 1.5}),
+        event("worked", {"wall_s": 2.0}),
+        trained("final.human", "final.human.s0", 4, 4.0),
+        trained("final.random", "final.random.s0", 4, 4.0),
+    )
+    assert found.spent.wall_s == 3.5
+    assert found.spent.env_steps == 200
