@@ -18,7 +18,7 @@ from rewardsmith.runs.report_svg import (
     text,
     ticks,
 )
-from rewardsmith.runs.report_text import has_bounds, number, with_interval
+from rewardsmith.runs.report_words import has_bounds, number, with_interval
 from rewardsmith.runs.stats import interval
 
 Style = Literal["thin", "best", "human", "random"]

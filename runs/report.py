@@ -2,6 +2,7 @@
 
 import base64
 import os
+from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +15,7 @@ from rewardsmith.errors import StoreError
 from rewardsmith.runs.records import RunState
 from rewardsmith.runs.report_facts import LedgerRow, RunFacts
 from rewardsmith.runs.report_page import page_of
-from rewardsmith.runs.report_text import visible
+from rewardsmith.runs.report_words import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -25,14 +26,20 @@ EMBEDDED_BYTES = 3 * 1024 * 1024  # a larger video stays a file beside the page
 _VIDEO_TYPES = {".mp4": "video/mp4", ".webm": "video/webm"}
 
 
-def write_report(run_dir: Path, state: RunState, *, facts: RunFacts) -> Path:
+def write_report(run_dir: Path, state: RunState, *, facts: RunFacts, stopped: str = "") -> Path:
     """Writes ``report.html`` into the run folder, whole or not at all, and returns its path.
+
+    Args:
+        run_dir: the run's folder.
+        state: the run as of now, finished or not.
+        facts: what is told beside it.
+        stopped: why the run ended early, if it did.
 
     Raises:
         StoreError: the folder cannot be written.
     """
     target, draft = run_dir / "report.html", run_dir / "report.html.tmp"
-    page = render_report(run_dir, state, facts=facts)
+    page = render_report(run_dir, state, facts=replace(facts, stopped=stopped or facts.stopped))
     try:
         draft.write_text(page, encoding="utf-8")
         draft.replace(target)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from rewardsmith.runs.report_text import MINUS, visible
+from rewardsmith.runs.report_words import MINUS, visible
 
 # Tolerant on purpose: a program that does not parse is shown too, so no tokenizer that raises.
 _TOKEN = re.compile(

@@ -17,7 +17,7 @@ from rewardsmith.runs.report_svg import (
     tag,
     text,
 )
-from rewardsmith.runs.report_text import number
+from rewardsmith.runs.report_words import number
 
 CROSS = "\N{MULTIPLICATION SIGN}"
 GAP = 0.34  # half of the width that one generation's results spread over

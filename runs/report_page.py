@@ -20,8 +20,8 @@ from rewardsmith.runs.report_curves import (
 from rewardsmith.runs.report_facts import RunFacts
 from rewardsmith.runs.report_multiples import Panel, generations_plot, panel_plot, series_class
 from rewardsmith.runs.report_programs import CandidateView, candidate_views
-from rewardsmith.runs.report_text import MISSING, count, dollars, duration, number
 from rewardsmith.runs.report_view import arm_rows, finding, status
+from rewardsmith.runs.report_words import MISSING, count, dollars, duration, number
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from markupsafe import Markup
 
 from rewardsmith.runs.records import Candidate, RunState
 from rewardsmith.runs.report_code import DiffLine, changed_lines, code_lines, difference
-from rewardsmith.runs.report_text import MISSING, one_line, with_interval
 from rewardsmith.runs.report_view import Status, asked, fitnesses, recheck, seed_values, status
+from rewardsmith.runs.report_words import MISSING, one_line, with_interval
 
 _VERDICT_KINDS = {"pass": "good", "warn": "", "fail": "bad"}
 

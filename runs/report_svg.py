@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from rewardsmith.runs.report_text import number, visible
+from rewardsmith.runs.report_words import number, visible
 
 
 @dataclass(frozen=True)

@@ -1,114 +1,168 @@
-"""Text as a person reads it: numbers with their precision, and foreign text made visible."""
+"""The run in one screen of plain text, and as one document for programs."""
 
-import math
-import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
+from rewardsmith.runs.records import Candidate, RunState, TrainingReport
+from rewardsmith.runs.report_facts import RunFacts
+from rewardsmith.runs.report_view import arm_rows, asked, difference, finding, fitnesses, status
+from rewardsmith.runs.report_words import (
+    MISSING,
+    count,
+    dollars,
+    duration,
+    has_bounds,
+    one_line,
+    visible,
+    with_interval,
+)
 from rewardsmith.runs.stats import Interval, interval
 
-MISSING = "\N{EN DASH}"
-MINUS = "\N{MINUS SIGN}"
-# Cc control, Cf format (bidi, zero width), Co private use, Cs lone surrogate, Zl/Zp separators
-_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+WIDTH = 100
 
 
-def visible(text: str) -> str:
-    """Returns ``text`` with each character that could hide or reorder others as its number.
-
-    Models, programs and workers choose these texts; a right-to-left override would show a line of
-    code as what it is not, an escape sequence would rewrite a terminal. Newline and tab stay.
-    """
-    plain = text.replace("\r\n", "\n")
-    if plain.isascii() and plain.replace("\n", "").replace("\t", "").isprintable():
-        return plain
-    return "".join(_seen(char) for char in plain)
-
-
-def _seen(char: str) -> str:
-    if char in "\n\t" or unicodedata.category(char) not in _UNSEEN:
-        return char
-    return f"⟦U+{ord(char):04X}⟧"
+def summary_text(state: RunState, facts: RunFacts | None = None) -> str:
+    """Returns the run for a terminal: plain, at most 100 columns, foreign text made visible."""
+    known = facts or RunFacts()
+    parts = [
+        [f"run {visible(state.run)}  ({_stage(state)})", f"task {visible(state.task)}", ""],
+        _wrapped(finding(state, known)),
+        _arms(state, known),
+        _candidates(state),
+        ["", _spent(state)],
+    ]
+    return "\n".join(line.rstrip() for part in parts for line in part)
 
 
-def one_line(text: str, width: int) -> str:
-    """Returns the visible text on one line, cut with an ellipsis at ``width`` characters."""
-    joined = " ".join(visible(text).split())
-    return joined if len(joined) <= width else joined[: width - 1] + "…"
+def _stage(state: RunState) -> str:
+    if state.finished:
+        return "finished"
+    return "waiting for feedback" if state.awaiting else "not finished"
 
 
-def number(value: float | None, *, decimals: int | None = None) -> str:
-    """Returns ``value`` with about four significant digits, a true minus and thousands commas."""
-    if value is None or not math.isfinite(value):
-        return MISSING
-    places = decimals
-    if places is None:
-        places = 0 if float(value).is_integer() else _places(abs(value), 4)
-    text = f"{value:,.{places}f}"
-    if places == 0 and abs(value) >= 1e15:
-        text = f"{value:.3g}"
-    return ("0" if float(text.replace(",", "")) == 0.0 and not places else text).replace("-", MINUS)
+def _wrapped(text: str) -> list[str]:
+    from textwrap import wrap
+
+    return wrap(visible(text), WIDTH, break_long_words=True)
 
 
-def _places(size: float, digits: int) -> int:
-    if size == 0.0:
-        return 0
-    return min(9, max(0, digits - 1 - math.floor(math.log10(size))))
+def _arms(state: RunState, facts: RunFacts) -> list[str]:
+    rows = arm_rows(state)
+    if not rows:
+        return []
+    unit = f" [{facts.unit}]" if facts.unit else ""
+    head = ("held-out seeds", f"fitness{unit}, 95 % interval", "n", "success", "steps")
+    body = [(r.label, r.fitness, r.seeds, r.success, r.steps) for r in rows]
+    return ["", *_table([head, *body])]
 
 
-def with_interval(values: Sequence[float]) -> str:
-    """Returns "mean [low, high]" of the 95 % t interval, or the mean alone where there is none."""
-    return interval_text(interval(values)) if values else MISSING
+def _candidates(state: RunState) -> list[str]:
+    if not state.candidates:
+        return []
+    head = ("candidate", "asked for", "fitness, selection seeds", "state")
+    body = [_candidate(state, c) for c in state.candidates]
+    return ["", *_table([head, *body])]
 
 
-def interval_text(spread: Interval) -> str:
-    """Returns "mean [low, high]" with as many decimals as the half width is worth."""
-    if not has_bounds(spread):
-        return number(spread.mean)
-    half = (spread.high - spread.low) / 2
-    places = _places(half, 2) if half > 0 else _places(abs(spread.mean), 4)
-    mean, low, high = (number(v, decimals=places) for v in (spread.mean, spread.low, spread.high))
-    return f"{mean} [{low}, {high}]"
+def _candidate(state: RunState, candidate: Candidate) -> tuple[str, ...]:
+    now, values = status(candidate), fitnesses(candidate.reports)
+    whole = bool(values) and len(values) == len(candidate.reports)
+    mark = " *" if candidate.id == state.best else ""
+    words = f"{now.word}: {now.text}" if now.text else now.word
+    fitness = with_interval(values) if whole else MISSING
+    return (candidate.id + mark, one_line(asked(candidate), 26), fitness, one_line(words, 40))
 
 
-def seed_numbers(values: Sequence[float]) -> tuple[str, ...]:
-    """Returns all values with the same decimals: three significant digits of the largest."""
-    places = _places(max((abs(v) for v in values), default=0.0), 3)
-    return tuple(number(v, decimals=places) for v in values)
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(widths[k]) for k, cell in enumerate(row)) for row in rows]
+    rule = "  ".join("-" * width for width in widths)
+    return [lines[0], rule, *lines[1:]]
 
 
-def has_bounds(spread: Interval) -> bool:
-    """Says whether the interval is one: from two seeds on."""
-    return spread.n > 1 and math.isfinite(spread.low) and math.isfinite(spread.high)
-
-
-def percent(value: float | None) -> str:
-    """Returns a share in whole percent."""
-    return (
-        MISSING
-        if value is None or not math.isfinite(value)
-        else f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
+def _spent(state: RunState) -> str:
+    spent = state.spent
+    tokens = spent.prompt_tokens + spent.completion_tokens
+    parts = (
+        f"{count(spent.model_calls)} model calls",
+        f"{count(tokens)} tokens",
+        f"price {dollars(spent.usd)}",
+        f"{count(spent.env_steps)} environment steps",
+        duration(spent.wall_s),
     )
+    return "spent: " + ", ".join(parts)
 
 
-def count(value: int | float | None) -> str:
-    """Returns a whole number with thousands commas."""
-    return MISSING if value is None else f"{value:,.0f}".replace("-", MINUS)
+def summary_json(state: RunState, facts: RunFacts | None = None) -> dict[str, Any]:
+    """Returns one machine-readable document; what is not known is null, never 0."""
+    known = facts or RunFacts()
+    return {
+        "run": state.run,
+        "task": state.task,
+        "finished": state.finished,
+        "awaiting": state.awaiting,
+        "best": state.best,
+        "finding": finding(state, known),
+        "fitness_unit": known.unit or None,
+        "arms": [_arm_facts(arm.name, arm.candidate, arm.reports) for arm in state.arms],
+        "best_minus_human": _interval_facts(difference(state)),
+        "candidates": [_candidate_facts(c) for c in state.candidates],
+        "generations": [g.model_dump(mode="json") for g in state.generations],
+        "feedback": [f.model_dump(mode="json") for f in state.feedback],
+        "spent": state.spent.model_dump(mode="json"),
+    }
 
 
-def dollars(value: float | None) -> str:
-    """Returns a price; None, the price of a call that has no known one, is "unknown", never 0."""
-    if value is None:
-        return "unknown"
-    return "$0" if value == 0 else f"${value:,.2f}" if value >= 0.1 else f"${value:.4f}"
+def _arm_facts(
+    name: str, candidate: str | None, reports: Sequence[TrainingReport]
+) -> dict[str, Any]:
+    rates = [r.success_rate for r in reports if r.success_rate is not None]
+    return {
+        "name": name,
+        "candidate": candidate,
+        **_judged(reports),
+        "success_rate": sum(rates) / len(rates) if rates else None,
+    }
 
 
-def duration(seconds: float | None) -> str:
-    """Returns a time in the units that matter: "850 ms", "12.4 s", "3 min 05 s", "2 h 10 min"."""
-    if seconds is None or not math.isfinite(seconds) or seconds < 0:
-        return MISSING
-    if seconds < 60:
-        return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+def _candidate_facts(candidate: Candidate) -> dict[str, Any]:
+    now = status(candidate)
+    return {
+        "id": candidate.id,
+        "generation": candidate.generation,
+        "proposal": candidate.proposal.model_dump(mode="json"),
+        "program_id": candidate.program_id,
+        "state": now.word,
+        "failure": candidate.failure.model_dump(mode="json") if candidate.failure else None,
+        **_judged(candidate.reports),
+        "recheck": _judged(candidate.rechecks) if candidate.rechecks else None,
+    }
+
+
+def _judged(reports: Sequence[TrainingReport]) -> dict[str, Any]:
+    """Returns each seed's result, and the interval only where no seed is missing."""
+    values = fitnesses(reports)
+    whole = bool(values) and len(values) == len(reports)
+    return {
+        "seeds": [_seed_facts(r) for r in sorted(reports, key=lambda r: r.seed)],
+        "fitness": _interval_facts(interval(values)) if whole else None,
+    }
+
+
+def _seed_facts(report: TrainingReport) -> dict[str, Any]:
+    failure = report.failure.model_dump(mode="json") if report.failure else None
+    return {
+        "seed": report.seed,
+        "steps": report.steps,
+        "fitness": report.fitness,
+        "failure": failure,
+        "outcomes": report.outcomes,
+    }
+
+
+def _interval_facts(spread: Interval | None) -> dict[str, Any] | None:
+    if spread is None:
+        return None
+    bounded = has_bounds(spread)
+    low, high = (spread.low, spread.high) if bounded else (None, None)
+    return {"mean": spread.mean, "low": low, "high": high, "n": spread.n}

@@ -6,7 +6,7 @@ from typing import Literal
 
 from rewardsmith.runs.records import Arm, Candidate, RunState, TrainingReport
 from rewardsmith.runs.report_facts import RunFacts
-from rewardsmith.runs.report_text import (
+from rewardsmith.runs.report_words import (
     MISSING,
     count,
     interval_text,
