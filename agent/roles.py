@@ -1,0 +1,407 @@
+"""Designer, critic and analyzer: each renders a prompt, asks, and reads the reply. No state."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from rewardsmith.agent.llm import Message, Reply, Request, Role
+from rewardsmith.envs.task import Task
+from rewardsmith.prompts import facts
+from rewardsmith.prompts.cards import card_of
+from rewardsmith.prompts.render import Rendered, render
+from rewardsmith.prompts.replies import (
+    Analysis,
+    ReplyFormatError,
+    extract_program,
+    has_substance,
+    parse_analysis,
+    parse_critique,
+)
+from rewardsmith.prompts.worked_examples import nearest, shown
+from rewardsmith.runs.records import Candidate, Critique, Feedback, Proposal
+from rewardsmith.sandbox.failure import Failure
+
+Ask = Callable[[Request], Reply]
+Parsed = TypeVar("Parsed")
+
+# Added to the prompt's end, so that K answers of a weak model are not K times the same; the first
+# candidate of a generation always gets the plain prompt.
+FRESH_HINTS = (
+    "",
+    "Use few terms: one main term and at most two small ones.",
+    "Keep every term bounded with np.tanh, np.exp or np.clip.",
+    "Pay for change: use the difference between a name and its prev_ value.",
+    "Let the main term count only where a condition for safe behaviour holds (np.where).",
+    "Shape the posture or approach that the behaviour needs before it succeeds.",
+)
+IMPROVE_HINTS = (
+    "",
+    "Change only the weights and scales of its terms.",
+    "Add one term against the commonest failure.",
+    "Replace its weakest term by a better one.",
+    "Drop what does not help and make the rest simpler.",
+    "Give its main term another shape.",
+)
+_ADVICE = (
+    (r"truth value|ambiguous", "Use np.where(condition, a, b), `&`, `|`, `~` on arrays."),
+    (
+        r"shape|broadcast|dimension",
+        "Every component has shape (N,): reduce with axis=-1, or pick a column with x[:, 0].",
+    ),
+    (
+        r"NaN|finite|overflow|divi",
+        "Bound what can grow (np.clip); add a small number to what divides.",
+    ),
+    (r"batch|row|permut", "Leave out every sum, mean, max or norm that has no axis=-1."),
+)
+
+
+@dataclass(frozen=True)
+class RoleSettings:
+    """How roles speak to a model. ``compact`` shortens every prompt for small models."""
+
+    prompts_dir: Path | None = None
+    compact: bool = False
+    examples: int = 2
+    history: int = 8
+    hints: bool = True
+    designer_tokens: int | None = None
+    verdict_tokens: int | None = None
+    temperatures: tuple[float, ...] = (0.7, 1.0, 0.8, 0.9)  # by sample; empty: the model's own
+    repair_temperature: float | None = 0.4
+    verdict_temperature: float | None = 0.2
+
+
+def settings_for(model: str, *, prompts_dir: Path | None = None) -> RoleSettings:
+    """Settings for a model as in ``--llm``: the local one gets short prompts and hard limits."""
+    if model.split(":", 1)[0] != "local":
+        return RoleSettings(prompts_dir)
+    return RoleSettings(
+        prompts_dir,
+        compact=True,
+        examples=1,
+        history=4,
+        designer_tokens=900,
+        verdict_tokens=450,
+        temperatures=(0.3, 0.8, 0.6, 0.7),
+        repair_temperature=0.2,
+    )
+
+
+DEFAULT = RoleSettings()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the models are told of the run so far."""
+
+    best: Candidate | None = None
+    parents: tuple[Candidate, ...] = ()
+    history: tuple[Candidate, ...] = ()
+    feedback: tuple[Feedback, ...] = ()
+
+
+@dataclass(frozen=True)
+class DesignResult:
+    """One answer of the designer: a program, or the ``failure`` to repair; with what was said.
+
+    ``attempt`` is the code that did not parse, or the program. ``templates`` are
+    ``name:hash`` of the templates used. ``repairs`` says what extraction put to rights.
+    """
+
+    source: str | None
+    cause: str | None
+    failure: Failure | None
+    attempt: str | None
+    messages: tuple[Message, ...]
+    templates: tuple[str, ...]
+    reply: Reply
+    repairs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    messages: tuple[Message, ...]
+    templates: tuple[str, ...]
+
+
+def design(
+    ask: Ask,
+    task: Task,
+    proposal: Proposal,
+    context: Context,
+    *,
+    sample: int = 0,
+    settings: RoleSettings = DEFAULT,
+) -> DesignResult:
+    """Asks for a program: fresh, an improvement of one candidate, or a combination of several.
+
+    Equal proposals of a generation differ by ``sample`` alone: its temperature and one line at the
+    prompt's end. An improvement without a parent in ``context`` improves the best so far, or is a
+    fresh draft while there is none.
+
+    Raises:
+        ModelError: the model gave no reply.
+    """
+    parents = tuple(c for c in context.parents if c.program)
+    if not parents and proposal.kind != "fresh" and context.best and context.best.program:
+        parents = (context.best,)
+    known = {c.id for c in parents}
+    others = [c for c in context.history if c.id not in known]
+    values: dict[str, object] = {
+        "history": facts.history(others, limit=settings.history),
+        "wishes": facts.wishes(context.feedback),
+        "hint": _hint(FRESH_HINTS if not parents else IMPROVE_HINTS, sample, settings),
+    }
+    if proposal.kind == "fresh" or not parents:
+        name = "designer_fresh"
+    elif len(parents) > 1:
+        name = "designer_combine"
+        values["parents"] = [_shown(c) for c in parents]
+    else:
+        name = "designer_improve"
+        values |= _evidence(parents[0])
+    prompt = _prompt(task, "designer", name, values, settings)
+    temperature = _spread(sample, settings)
+    return _designed(ask, prompt, sample=sample, temperature=temperature, settings=settings)
+
+
+def repair(
+    ask: Ask,
+    task: Task,
+    program: str | None,
+    failure: Failure,
+    *,
+    sample: int = 0,
+    settings: RoleSettings = DEFAULT,
+) -> DesignResult:
+    """Asks for a corrected program, given the broken one and its true error; no transcript.
+
+    Args:
+        ask: puts the question.
+        task: what the program is for.
+        program: as its author wrote it, or None where the answer held none.
+        failure: its error; ``line`` counts in ``program``.
+        sample: tells apart equal questions.
+        settings: how to ask.
+
+    Raises:
+        ModelError: the model gave no reply.
+    """
+    values: dict[str, object] = {"program": program, "failure": _fault(program, failure)}
+    prompt = _prompt(task, "designer", "designer_repair", values, settings)
+    temperature = settings.repair_temperature
+    return _designed(ask, prompt, sample=sample, temperature=temperature, settings=settings)
+
+
+def revise(
+    ask: Ask,
+    task: Task,
+    program: str,
+    critique: Critique,
+    *,
+    sample: int = 0,
+    settings: RoleSettings = DEFAULT,
+) -> DesignResult:
+    """Asks for a program that heeds the critic's remarks.
+
+    Raises:
+        ModelError: the model gave no reply.
+    """
+    values: dict[str, object] = {"program": program, "remarks": critique.remarks}
+    prompt = _prompt(task, "designer", "designer_revise", values, settings)
+    temperature = settings.repair_temperature
+    return _designed(ask, prompt, sample=sample, temperature=temperature, settings=settings)
+
+
+def criticise(
+    ask: Ask,
+    task: Task,
+    program: str,
+    context: Context,
+    *,
+    round: int = 0,
+    settings: RoleSettings = DEFAULT,
+) -> Critique:
+    """Asks for the critic's verdict on a program that passed its checks; asks twice at most.
+
+    A program that computes nothing is refused without asking.
+
+    Raises:
+        ReplyFormatError: (a ModelError, "unparsable") two replies without a usable verdict.
+        ModelError: the model gave no reply.
+    """
+    if not has_substance(program):
+        return Critique(accept=False, remarks="The program computes nothing.", round=round)
+    values: dict[str, object] = {"program": program, "wishes": facts.wishes(context.feedback)}
+    prompt = _prompt(task, "critic", "critic", values, settings)
+
+    def read(reply: Reply) -> Critique:
+        return parse_critique(reply.text, program=program, finish=reply.finish, round=round)
+
+    request = _request("critic", prompt, settings, sample=round)
+    return _insisted(ask, request, read, '"analysis", "verdict", "remarks"', settings)
+
+
+def analyse(
+    ask: Ask,
+    task: Task,
+    candidate: Candidate,
+    context: Context,
+    *,
+    settings: RoleSettings = DEFAULT,
+) -> str:
+    """Asks why training under a candidate went as it did; lines of causes and advice.
+
+    Raises:
+        ReplyFormatError: (a ModelError, "unparsable") two replies without a usable analysis.
+        ModelError: the model gave no reply.
+    """
+    others = [c for c in context.history if c.id != candidate.id]
+    values = _evidence(candidate) | {
+        "history": facts.history(others, limit=settings.history),
+        "wishes": facts.wishes(context.feedback),
+    }
+    prompt = _prompt(task, "analyzer", "analyzer", values, settings)
+
+    def read(reply: Reply) -> Analysis:
+        return parse_analysis(reply.text, finish=reply.finish)
+
+    request = _request("analyzer", prompt, settings)
+    return _insisted(ask, request, read, '"causes", "advice"', settings).text
+
+
+@dataclass(frozen=True)
+class _Parent:
+    id: str
+    program: str
+    result: str
+    analysis: str | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Fault:
+    text: str
+    line: int | None
+    source_line: str | None
+    advice: str | None
+
+
+def _prompt(
+    task: Task, who: Role, name: str, values: dict[str, object], settings: RoleSettings
+) -> _Prompt:
+    """System and user message, what is equal throughout a run first, for prompt caches."""
+    folder = settings.prompts_dir
+    examples = [shown(e) for e in nearest(task.text, task.env.id, settings.examples)]
+    system = render(
+        f"{who}_system", prompts_dir=folder, compact=settings.compact, examples=examples
+    )
+    user = render(name, prompts_dir=folder, card=card_of(task.env), task=task, **values)
+    messages = (Message("system", system.text), Message("user", user.text))
+    return _Prompt(messages, _names((system, user)))
+
+
+def _names(rendered: Sequence[Rendered]) -> tuple[str, ...]:
+    return tuple(f"{item.template}:{item.template_hash}" for item in rendered)
+
+
+def _request(
+    role: Literal["critic", "analyzer"], prompt: _Prompt, settings: RoleSettings, *, sample: int = 0
+) -> Request:
+    return Request(
+        role,
+        prompt.messages,
+        sample=sample,
+        temperature=settings.verdict_temperature,
+        max_tokens=settings.verdict_tokens,
+    )
+
+
+def _designed(
+    ask: Ask, prompt: _Prompt, *, sample: int, temperature: float | None, settings: RoleSettings
+) -> DesignResult:
+    request = Request(
+        "designer",
+        prompt.messages,
+        sample=sample,
+        temperature=temperature,
+        max_tokens=settings.designer_tokens,
+    )
+    reply = ask(request)
+    found = extract_program(reply.text)
+    cause, failure = None, None
+    if found.cause is not None:
+        cut = reply.finish == "length" and found.cause in {"syntax", "no_code"}
+        cause = "the answer was cut off; write a shorter program" if cut else found.detail
+        failure = Failure(kind="no_code", text=cause, line=found.line)
+    return DesignResult(
+        source=found.source,
+        cause=cause,
+        failure=failure,
+        attempt=found.source or (found.attempt if found.cause in {"syntax", "truncated"} else None),
+        messages=prompt.messages,
+        templates=prompt.templates,
+        reply=reply,
+        repairs=found.repairs,
+    )
+
+
+def _insisted(
+    ask: Ask,
+    request: Request,
+    read: Callable[[Reply], Parsed],
+    keys: str,
+    settings: RoleSettings,
+) -> Parsed:
+    """What ``read`` makes of the reply; a reply that it refuses is asked for once more."""
+    try:
+        return read(ask(request))
+    except ReplyFormatError as error:
+        again = render("reask", prompts_dir=settings.prompts_dir, problem=str(error), keys=keys)
+    *before, last = request.messages
+    messages = (*before, Message("user", f"{last.content}\n{again.text}"))
+    return read(ask(replace(request, messages=messages)))
+
+
+def _evidence(candidate: Candidate) -> dict[str, object]:
+    """What a prompt shows of a trained candidate."""
+    report = facts.representative(candidate)
+    return {
+        "parent": _shown(candidate),
+        "statistics": facts.statistics(report) if report else None,
+        "trajectories": (facts.trajectories(report, program=candidate.program) if report else None),
+    }
+
+
+def _shown(candidate: Candidate) -> _Parent:
+    warnings = tuple(e.text for e in candidate.evidence if e.verdict != "pass")
+    return _Parent(
+        candidate.id,
+        candidate.program or "",
+        facts.result_of(candidate),
+        candidate.analysis,
+        warnings,
+    )
+
+
+def _fault(program: str | None, failure: Failure) -> _Fault:
+    """The failure with the line that it names, and a word on the usual remedy."""
+    lines = program.split("\n") if program else []
+    at = failure.line
+    line = lines[at - 1].strip() if at is not None and 0 < at <= len(lines) else None
+    found = (
+        advice for pattern, advice in _ADVICE if re.search(pattern, failure.text, re.IGNORECASE)
+    )
+    return _Fault(failure.text, at, line or None, next(found, None))
+
+
+def _hint(hints: tuple[str, ...], sample: int, settings: RoleSettings) -> str:
+    return hints[sample % len(hints)] if settings.hints else ""
+
+
+def _spread(sample: int, settings: RoleSettings) -> float | None:
+    given = settings.temperatures
+    return given[sample % len(given)] if given else None
