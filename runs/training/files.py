@@ -1,0 +1,100 @@
+"""What lies in a job's folder, and how it gets there whole or not at all."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from rewardsmith.errors import RewardsmithError
+from rewardsmith.runs.records import TrainingReport, Unit
+
+UNIT = "unit.json"
+PROGRESS = "progress.json"
+CURVE = "curve.jsonl"
+TENSORBOARD = "tensorboard"
+LOG = "log.txt"
+JUDGING = "judging.json"
+EVALUATION = "evaluation.json"
+TRAJECTORIES = "trajectories.npz"
+ERROR = "error.json"
+REPORT = "report.json"  # the last to appear: with it the job is done
+
+
+def write_whole(path: Path, content: bytes, *, lasting: bool = True) -> None:
+    """Writes ``content`` in place of ``path``; readers see the old file or the new one.
+
+    Args:
+        path: where to.
+        content: all of it.
+        lasting: have it survive a power cut as well; not worth its wait for what is soon replaced.
+    """
+    part = path.with_name(path.name + ".tmp")
+    with part.open("wb") as file:
+        file.write(content)
+        if lasting:
+            file.flush()
+            os.fsync(file.fileno())
+    part.replace(path)
+    if lasting:
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_unit(folder: Path, unit: Unit) -> None:
+    """Makes the job's folder with its ``unit.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / UNIT, unit.model_dump_json(indent=1).encode())
+
+
+def read_unit(folder: Path) -> Unit:
+    """Returns the unit of a job's folder."""
+    return Unit.model_validate_json((folder / UNIT).read_bytes())
+
+
+def finished(folder: Path, unit: Unit) -> TrainingReport | None:
+    """Returns the report of a job that is done, None of one that is not.
+
+    A report that cannot be read, or that stands beside another unit, counts as none.
+    """
+    try:
+        report = TrainingReport.model_validate_json((folder / REPORT).read_bytes())
+        same = read_unit(folder).model_dump_json() == unit.model_dump_json()
+    except (OSError, ValidationError):
+        return None
+    return report if same and report.unit == unit.id else None
+
+
+def clear(folder: Path) -> None:
+    """Removes what a broken attempt left, so that a repeat starts from nothing but the unit."""
+    for path in folder.iterdir():
+        if path.name in (UNIT, LOG):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def write_error(folder: Path, error: RewardsmithError) -> None:
+    """Leaves word of an error of ours for whoever started the process."""
+    content = {"error": type(error).__name__, "text": str(error)}
+    write_whole(folder / ERROR, json.dumps(content).encode())
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Returns a small JSON object, None while there is none."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

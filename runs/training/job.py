@@ -1,0 +1,204 @@
+"""Trains and judges one unit: ``python -m rewardsmith.runs.training.job FOLDER``.
+
+The folder holds ``unit.json``; ``report.json`` is the last thing to appear in it. A folder with a
+report is left alone; one without is started over, so that a killed job can simply be run again.
+"""
+
+import contextlib
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import numpy as np
+
+from rewardsmith.envs.collect import concat
+from rewardsmith.envs.step import Episode, Steps
+from rewardsmith.envs.task import EnvSpec
+from rewardsmith.errors import RewardsmithError, TrainingError
+from rewardsmith.runs.records import EpisodeSummary, TrainingReport, Unit
+from rewardsmith.runs.training import files
+from rewardsmith.runs.training.curve import CurveWatch
+from rewardsmith.runs.training.judging import Judgement, Judging
+from rewardsmith.runs.training.lifetime import die_with_parent, forget_secrets, job_environment
+from rewardsmith.runs.training.policy import save_policy
+from rewardsmith.runs.training.presets import hyperparams
+from rewardsmith.runs.training.reward_sources import MeteredReward, open_reward
+from rewardsmith.runs.training.trainers import Order, Trained, find_trainer
+from rewardsmith.runs.training.trajectories import load_episodes
+from rewardsmith.sandbox.failure import Failure
+from rewardsmith.sandbox.reward import RewardSource
+
+_PACKAGES = ("numpy", "gymnasium", "mujoco", "torch", "stable-baselines3")
+
+
+def run_job(folder: Path) -> TrainingReport:
+    """Returns the report of the folder's unit; trains and judges it if there is none yet.
+
+    Raises:
+        TrainingError: training or judging broke for a reason that is not the reward's.
+        ConfigError: the unit asks for something that does not exist.
+        SandboxUnavailable: this machine cannot confine the reward program.
+    """
+    unit = files.read_unit(folder)
+    known = files.finished(folder, unit)
+    if known is not None:
+        return known
+    files.clear(folder)
+    start = time.monotonic()
+    with open_reward(unit) as reward:
+        report = _report(unit, folder, reward)
+    report = report.model_copy(
+        update={
+            "wall_s": time.monotonic() - start,
+            "cpu_s": _cpu_s(),
+            "reward_calls": reward.calls,
+            "reward_wall_s": reward.wall_s,
+            "versions": _versions(),
+        }
+    )
+    files.write_whole(folder / files.REPORT, report.model_dump_json(indent=1).encode())
+    return report
+
+
+def _report(unit: Unit, folder: Path, reward: MeteredReward) -> TrainingReport:
+    watch = CurveWatch(unit, folder)
+    steps = 0
+    if unit.steps > 0:
+        outcome = _train(unit, folder, reward, watch)
+        curve = tuple(watch.points)
+        if isinstance(outcome, Failure):
+            return TrainingReport(
+                unit=unit.id, seed=unit.seed, steps=watch.steps, failure=outcome, curve=curve
+            )
+        save_policy(outcome.policy, folder)
+        steps = outcome.steps
+    watch.stage("judging")
+    judgement = _judged(unit, folder)
+    episodes = with_returns(judgement, load_episodes(folder / files.TRAJECTORIES), reward, unit)
+    watch.stage("done")
+    return TrainingReport(
+        unit=unit.id,
+        seed=unit.seed,
+        steps=steps,
+        curve=tuple(watch.points),
+        **(judgement.model_dump() | {"episodes": episodes}),
+    )
+
+
+def _train(unit: Unit, folder: Path, reward: RewardSource, watch: CurveWatch) -> Trained | Failure:
+    order = Order(
+        env=unit.task.env,
+        hyperparams=hyperparams(unit.task.env.id, unit.trainer, unit.hyperparams),
+        seed=unit.seed,
+        steps=unit.steps,
+        device=unit.device,
+        logs=folder / files.TENSORBOARD,
+    )
+    return find_trainer(unit.trainer).train(order, reward, watch)
+
+
+def _judged(unit: Unit, folder: Path) -> Judgement:
+    """Has a fresh process judge the policy; this one has been told rewards, that one never is."""
+    judging = Judging(
+        task=unit.task,
+        eval_seeds=unit.eval_seeds,
+        random_seed=unit.seed if unit.steps == 0 else None,
+    )
+    files.write_whole(folder / files.JUDGING, judging.model_dump_json().encode())
+    command = [sys.executable, "-P", "-m", "rewardsmith.runs.training.evaluate", str(folder)]
+    with _child(command) as process:
+        code = process.wait()
+    if code != 0:
+        error = files.read_json(folder / files.ERROR) or {}
+        raise TrainingError(
+            f"{unit.id}: judging ended with {code}: {error.get('text', 'no word of why')}"
+        )
+    return Judgement.model_validate_json((folder / files.EVALUATION).read_bytes())
+
+
+@contextlib.contextmanager
+def _child(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, env=job_environment(os.environ), stdin=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def with_returns(
+    judgement: Judgement, stored: tuple[Episode, ...], reward: RewardSource, unit: Unit
+) -> tuple[EpisodeSummary, ...]:
+    """Adds the trained reward's returns to the judged episodes that are stored in full.
+
+    A reward that fails there leaves them without: the judgement does not depend on it.
+    """
+    steps = visible(concat(stored), unit.task.env)
+    batch = reward.rewards(steps)
+    if isinstance(batch, Failure):
+        return judgement.episodes
+    ends = np.cumsum([episode.length for episode in stored])[:-1]
+    totals = [float(part.sum()) for part in np.split(batch.total, ends)]
+    parts = {
+        name: [float(part.sum()) for part in np.split(values, ends)]
+        for name, values in batch.components.items()
+    }
+    rewarded = tuple(
+        summary.model_copy(
+            update={
+                "reward_return": totals[i],
+                "component_returns": {name: values[i] for name, values in parts.items()},
+            }
+        )
+        for i, summary in enumerate(judgement.episodes[: len(stored)])
+    )
+    return rewarded + judgement.episodes[len(stored) :]
+
+
+def visible(steps: Steps, spec: EnvSpec) -> Steps:
+    """Returns the steps without what is hidden from rewards."""
+    names = [field.name for field in spec.fields]
+    return replace(
+        steps,
+        after={name: steps.after[name] for name in names},
+        before={name: steps.before[name] for name in names},
+    )
+
+
+def _cpu_s() -> float:
+    own, children = (resource.getrusage(who) for who in (0, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def _versions() -> dict[str, str]:
+    found: dict[str, Any] = {"python": python_version()}
+    for package in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def main() -> int:
+    """Runs the job in the folder given; returns the exit code."""
+    die_with_parent()
+    forget_secrets()
+    folder = Path(sys.argv[1])
+    try:
+        run_job(folder)
+    except RewardsmithError as error:
+        files.write_error(folder, error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

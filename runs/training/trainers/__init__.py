@@ -1,0 +1,104 @@
+"""What turns a reward into a policy, and the short names under which it is asked for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from rewardsmith.envs.task import EnvSpec
+from rewardsmith.errors import ConfigError
+from rewardsmith.runs.training.policy import Policy
+from rewardsmith.sandbox.failure import Failure
+from rewardsmith.sandbox.reward import RewardBatch, RewardSource
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to train: the environment, how, from which seed, for at least how many env steps."""
+
+    env: EnvSpec
+    hyperparams: Mapping[str, Any]
+    seed: int
+    steps: int
+    device: str = "cpu"
+    logs: Path | None = None  # folder for TensorBoard files, if any are wanted
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A policy and the env steps that went into it."""
+
+    policy: Policy
+    steps: int
+
+
+class Watch(Protocol):
+    """Looks on while a policy is trained; must not touch the global random generators."""
+
+    def rewarded(self, steps: int, batch: RewardBatch) -> None:
+        """Is told the rewards of a finished rollout; ``steps`` counts env steps from the start."""
+        ...
+
+    def updated(
+        self, steps: int, policy: Callable[[], Policy], std: Callable[[], float | None]
+    ) -> Mapping[str, float]:
+        """Is told that the policy changed; returns scalars to log, none if it took no sample.
+
+        Args:
+            steps: env steps from the start.
+            policy: builds the present policy; only worth calling when it is to be run.
+            std: the present action standard deviation, None for discrete actions.
+        """
+        ...
+
+
+class Trainer(Protocol):
+    """One way to train a policy. The same order, reward and machine give the same weights."""
+
+    def train(self, order: Order, reward: RewardSource, watch: Watch) -> Trained | Failure:
+        """Returns the trained policy, or what the reward program did wrong.
+
+        Raises:
+            TrainingError: training broke for a reason that is not the reward's.
+            ConfigError: the order cannot be carried out, e.g. SAC with discrete actions.
+        """
+        ...
+
+
+class Unwatched:
+    """A watch that looks away."""
+
+    def rewarded(self, steps: int, batch: RewardBatch) -> None:
+        """Ignores it."""
+
+    def updated(
+        self, steps: int, policy: Callable[[], Policy], std: Callable[[], float | None]
+    ) -> Mapping[str, float]:
+        """Ignores it."""
+        return {}
+
+
+TRAINERS: dict[str, str] = {
+    "ppo": "rewardsmith.runs.training.trainers.sb3:ppo",
+    "sac": "rewardsmith.runs.training.trainers.sb3:sac",
+    "toy": "rewardsmith.runs.training.trainers.toy:search",
+}
+
+
+def find_trainer(name: str) -> Trainer:
+    """Returns the trainer of that short name, or the one at ``module:attr``.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    target = TRAINERS.get(name, name)
+    module, _, attribute = target.partition(":")
+    if not attribute:
+        raise ConfigError(
+            f"trainer {name!r} is unknown; one of {', '.join(TRAINERS)} or module:attr is wanted"
+        )
+    try:
+        return cast(Trainer, getattr(import_module(module), attribute))
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"trainer {name!r} cannot be loaded: {error}") from error
