@@ -34,7 +34,9 @@ def guarded(connect: Callable[..., Any]) -> Callable[..., Any]:
 
     def connect_here(self: socket.socket, address: Any) -> Any:
         if not is_loopback(address):
-            raise AssertionError(f"a test opens a connection to {address!r}: only loopback is allowed")
+            raise AssertionError(
+                f"a test opens a connection to {address!r}: only loopback is allowed"
+            )
         return connect(self, address)
 
     return connect_here

@@ -1,4 +1,4 @@
-"""The five folders are the package, in a checkout, in the sdist, in the wheel and once installed."""
+"""The five folders are the package: in a checkout, in the sdist, in the wheel, once installed."""
 
 import os
 import shutil
@@ -135,7 +135,7 @@ def test_pip_install_editable_points_at_the_checkout(checkout: Path, tmp_path: P
     lender = next(p for p in sys.path if (Path(p) / "setuptools").is_dir())
     pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps")
     run(*pip, "--no-build-isolation", "-e", ".", cwd=checkout, PYTHONPATH=lender)
-    look = "import rewardsmith.agent, pathlib; print(pathlib.Path(rewardsmith.agent.__file__).resolve())"
+    look = "import os, rewardsmith.agent as a; print(os.path.realpath(a.__file__))"
     assert run(python, "-I", "-c", look, cwd=tmp_path).startswith(str(checkout / "agent"))
 
 
