@@ -1,0 +1,186 @@
+"""The chat-completions format: what a body of it means, and what its errors mean."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rewardsmith.agent.asking import AttemptError
+from rewardsmith.agent.llm import Reply, Request, Usage
+from rewardsmith.agent.prices import Price, cost_usd
+from rewardsmith.errors import ModelErrorKind
+
+# A reward is a page of text; an endpoint that sends megabytes is broken or hostile.
+LONGEST_REPLY_CHARS = 400_000
+_KEY_VARIABLE = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)$")
+_KINDS: dict[int, ModelErrorKind] = {
+    400: "bad_request",
+    401: "auth",
+    402: "quota",
+    403: "auth",
+    404: "not_found",
+    408: "timeout",
+    413: "bad_request",
+    422: "bad_request",
+    429: "rate_limit",
+}
+_QUOTA = re.compile(r"insufficient_quota|exceeded your current quota|billing|credit balance")
+_FILTER = re.compile(r"content_filter|content_policy|content management policy")
+_UNKNOWN_MODEL = re.compile(r"model_not_found|model .{0,80}(does not exist|not found|unknown)")
+
+
+def messages_of(request: Request) -> list[dict[str, str]]:
+    """The messages as plain dicts."""
+    return [{"role": message.role, "content": message.content} for message in request.messages]
+
+
+def masked(text: str, *secrets: str | None) -> str:
+    """The text without keys: those given, and every value of a key-like environment variable."""
+    values = [v for name, v in os.environ.items() if _KEY_VARIABLE.search(name.upper())]
+    for value in sorted({*values, *(s for s in secrets if s)}, key=len, reverse=True):
+        if len(value) >= 8:  # shorter ones ("none", "EMPTY") are placeholders and ordinary words
+            text = text.replace(value, "***")
+    text = re.sub(r"\bsk-[\w*.-]{6,}", "sk-***", text)
+    return re.sub(r"//[^/\s:@]+:[^/\s@]+@", "//***@", text)
+
+
+def reply_of(body: object, *, model: str, price: Price | None) -> Reply:
+    """The reply in a chat-completions body.
+
+    A text that was cut off is a reply with ``finish="length"``: much of it is often of use.
+
+    Raises:
+        AttemptError: the body holds no text; kind ``content_filter``, ``truncated``, ``empty``
+            or ``unparsable``.
+    """
+    if not isinstance(body, Mapping):
+        raise AttemptError("unparsable", f"the answer is no JSON object: {_short(body)}")
+    usage = usage_of(body.get("usage"), price)
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
+        raise AttemptError("empty", "the answer holds no choice", usage=usage)
+    finish = str(choices[0].get("finish_reason") or "stop")
+    message = choices[0].get("message")
+    message = message if isinstance(message, Mapping) else {}
+    text = _text_of(message.get("content"))
+    if finish == "content_filter" or (message.get("refusal") and not text.strip()):
+        raise AttemptError("content_filter", "the provider's filter withheld it", usage=usage)
+    if not text.strip():
+        raise _without_text(finish, usage)
+    if len(text) > LONGEST_REPLY_CHARS:
+        text, finish = text[:LONGEST_REPLY_CHARS], "length"
+    return Reply(text=text, model=model, finish=finish, usage=usage)
+
+
+def usage_of(raw: object, price: Price | None) -> Usage:
+    """The tokens of one call; None for each number that the endpoint did not tell."""
+    if not isinstance(raw, Mapping):
+        return Usage()
+    usage = Usage(
+        prompt_tokens=_count(raw, "prompt_tokens"),
+        completion_tokens=_count(raw, "completion_tokens"),
+        cached_tokens=_count(raw.get("prompt_tokens_details"), "cached_tokens"),
+        reasoning_tokens=_count(raw.get("completion_tokens_details"), "reasoning_tokens"),
+    )
+    return Usage(**{**usage.__dict__, "cost_usd": cost_usd(price, usage)})
+
+
+def failure_of(
+    status: int | None,
+    message: str,
+    body: object,
+    *,
+    sent: Mapping[str, Any],
+    retry_after_s: float | None = None,
+    secrets: tuple[str | None, ...] = (),
+) -> AttemptError:
+    """What an HTTP error status and its body mean."""
+    text = f"{message} {body}".lower()
+    kind = _kind_of(status, text)
+    parameter = _refused_parameter(body, message, sent) if kind == "bad_request" else None
+    says = masked(_short(_message_in(body) or message), *secrets)
+    return AttemptError(
+        kind,
+        f"HTTP {status}: {says}" if status else says,
+        retry_after_s=retry_after_s if kind in ("rate_limit", "server") else None,
+        parameter=parameter,
+        status=status,
+    )
+
+
+def retry_after_s(headers: object) -> float | None:
+    """Seconds that a Retry-After header asks for; None without one, or for one that is a date."""
+    get = getattr(headers, "get", None)
+    if get is None:
+        return None
+    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            value = float(str(get(name))) * unit_s
+        except (TypeError, ValueError):
+            continue
+        if 0.0 <= value < 86_400.0:
+            return value
+    return None
+
+
+def _kind_of(status: int | None, text: str) -> ModelErrorKind:
+    if status is None:
+        return "connection"
+    kind = _KINDS.get(status, "server" if status >= 500 or status == 409 else "bad_request")
+    if kind == "rate_limit" and _QUOTA.search(text):
+        return "quota"
+    if kind == "bad_request" and _FILTER.search(text):
+        return "content_filter"
+    if kind == "bad_request" and _UNKNOWN_MODEL.search(text):
+        return "not_found"
+    return kind
+
+
+def _refused_parameter(body: object, message: str, sent: Mapping[str, Any]) -> str | None:
+    """The one among the optional parameters sent that the error names."""
+    named = _error_in(body).get("param")
+    if named in sent:
+        return str(named)
+    text = f"{_message_in(body) or message}"
+    # In order of appearance: "max_tokens is not supported, use max_completion_tokens instead".
+    found = [(m.start(), n) for n in sent if (m := re.search(rf"\b{re.escape(n)}\b", text))]
+    return min(found)[1] if found else None
+
+
+def _error_in(body: object) -> Mapping[str, Any]:
+    if not isinstance(body, Mapping):
+        return {}
+    inner = body.get("error", body)
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _message_in(body: object) -> str | None:
+    message = _error_in(body).get("message")
+    return message if isinstance(message, str) else None
+
+
+def _without_text(finish: str, usage: Usage) -> AttemptError:
+    if finish == "length":
+        said = "the token limit was reached before any text came; raise max_tokens"
+        return AttemptError("truncated", said, usage=usage)
+    return AttemptError("empty", f"the answer is empty (finish reason {finish!r})", usage=usage)
+
+
+def _text_of(content: object) -> str:
+    """Text of a message; some endpoints send a list of parts."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        parts = (p.get("text") for p in content if isinstance(p, Mapping))
+        return "".join(p for p in parts if isinstance(p, str))
+    return ""
+
+
+def _count(raw: object, name: str) -> int | None:
+    value = raw.get(name) if isinstance(raw, Mapping) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _short(text: object) -> str:
+    line = " ".join(str(text).split())
+    return line if len(line) <= 300 else f"{line[:297]}..."
