@@ -1,0 +1,182 @@
+"""From a fresh interpreter to a locked reward worker, in one process and one direction.
+
+Started with a clean environment and one argument, a JSON ``Orders``. It leaves the session, closes
+what it inherited, loads the standard library and NumPy, and only then locks the door behind itself:
+no capabilities, another user where it was root, no file system (Landlock), no system call beyond
+arithmetic (seccomp). Nothing is executed afterwards, so an interpreter that the new user could not
+read does no harm. The reward program is read from the pipe after all that. Any failure ends the
+process with status 78 before a program was seen.
+"""
+
+import contextlib
+import ctypes
+import json
+import mmap
+import os
+import platform
+import resource
+import signal
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from rewardsmith.sandbox.inside import frames, landlock, seccomp
+
+CANNOT_CONFINE = 78
+NOBODY = 65534
+_SET_PDEATHSIG, _SET_DUMPABLE, _CAPBSET_DROP, _SET_NO_NEW_PRIVS, _CAP_AMBIENT = 1, 4, 24, 38, 47
+_AMBIENT_CLEAR_ALL = 4
+_LAST_CAPABILITY = 63
+_CAPABILITY_VERSION_3 = 0x20080522
+_CAPSET = {"x86_64": 126, "aarch64": 91}
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the trusted side wants of this process.
+
+    ``requests`` and ``replies`` are descriptors; ``shared`` is a memory file of ``region_bytes``, or
+    None where arrays go through the pipes. ``memory_bytes`` caps the address space, region apart.
+    ``walls`` is False only for ``--sandbox none``. With ``probe`` the walls are tried, nothing else.
+    """
+
+    requests: int
+    replies: int
+    shared: int | None
+    region_bytes: int
+    memory_bytes: int
+    parent: int
+    walls: bool
+    probe: dict[str, Any] | None = None
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"{what} failed: {os.strerror(error)}")
+
+
+def _die_with_parent(libc: ctypes.CDLL, parent: int) -> None:
+    _check(libc.prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl(PDEATHSIG)")
+    if os.getppid() != parent:
+        raise OSError("the process that asked for this worker is gone")
+
+
+def _close_inherited(orders: Orders) -> None:
+    keep = {0, 1, 2, orders.requests, orders.replies, orders.shared}
+    ends = sorted(number for number in keep if number is not None)
+    for low, high in zip(ends, [*ends[1:], 65536], strict=True):
+        os.closerange(low + 1, high)
+
+
+def _silence() -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    os.close(null)
+
+
+def _limit(orders: Orders) -> None:
+    address_space = orders.memory_bytes + orders.region_bytes
+    for what, most in (
+        (resource.RLIMIT_AS, address_space),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NPROC, 0),
+    ):
+        resource.setrlimit(what, (most, most))
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> None:
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    nothing = (ctypes.c_uint32 * 6)()
+    _check(libc.syscall(_CAPSET[platform.machine()], header, nothing), "capset")
+
+
+def _become_nobody(libc: ctypes.CDLL) -> None:
+    """Gives up root: bounding set, groups, ids, capabilities.
+
+    In a user namespace that maps only root there is nobody to become: then the process stays uid 0
+    without any capability, which Landlock and seccomp hold all the same.
+    """
+    for capability in range(_LAST_CAPABILITY + 1):
+        libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0)
+    with contextlib.suppress(OSError):
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+def _lock(orders: Orders) -> dict[str, Any]:
+    """Raises every wall, or raises OSError; returns what stands."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    _limit(orders)
+    libc.prctl(_CAP_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0)
+    if os.getuid() == 0:
+        _become_nobody(libc)
+    _drop_capabilities(libc)
+    _check(libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0), "prctl(DUMPABLE)")
+    # After the change of user, which clears it.
+    _die_with_parent(libc, orders.parent)
+    _check(libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(NO_NEW_PRIVS)")
+    uid = os.getuid()
+    version = landlock.deny_all(libc)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (0, 0)
+    )  # last: the ruleset itself needs a descriptor
+    seccomp.install(libc)
+    _try_the_door()
+    return {"uid": uid, "landlock": version, "seccomp": True}
+
+
+def _try_the_door() -> None:
+    """Opens a directory that everybody may read: success means that no wall stands."""
+    try:
+        os.open("/", os.O_RDONLY)
+    except OSError:
+        return
+    raise OSError("the walls were accepted by the kernel but do not hold")
+
+
+def _region(orders: Orders) -> "mmap.mmap | bytearray":
+    if orders.shared is None:
+        return bytearray(orders.region_bytes)
+    region = mmap.mmap(orders.shared, orders.region_bytes)
+    os.close(orders.shared)
+    return region
+
+
+def launch(orders: Orders) -> None:
+    """Becomes a locked worker and serves until the pipe closes."""
+    if orders.walls:
+        os.setsid()
+        _die_with_parent(ctypes.CDLL(None, use_errno=True), orders.parent)
+    _close_inherited(orders)
+    from rewardsmith.sandbox.inside import probe, worker  # NumPy, while files can still be opened
+
+    os.chdir("/")
+    region = _region(orders)
+    environment = dict(os.environ)
+    _silence()
+    stands = (
+        _lock(orders) if orders.walls else {"uid": os.getuid(), "landlock": 0, "seccomp": False}
+    )
+    frames.write_frame(orders.replies, {"hello": 1, **stands, **worker.versions()})
+    if orders.probe is not None:
+        frames.write_frame(orders.replies, probe.findings(orders.probe, environment))
+        return
+    worker.serve(orders.requests, orders.replies, region)
+
+
+def main() -> None:
+    """Reads the orders, follows them, and reports on the reply pipe what could not be done."""
+    orders = Orders(**json.loads(sys.argv[-1]))
+    try:
+        launch(orders)
+    except EOFError:
+        os._exit(0)
+    except (OSError, ImportError, ValueError) as error:
+        with contextlib.suppress(OSError):
+            frames.write_frame(orders.replies, {"refused": str(error)[:500]})
+        os._exit(CANNOT_CONFINE)
+    os._exit(0)

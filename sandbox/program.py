@@ -1,0 +1,168 @@
+"""A reward program as text: its identity, what it asks for, and what is wrong with it before it runs.
+
+Nothing is executed here. The checks are early and friendly feedback for the model that wrote the
+program; they are no wall, and a program that passes them is still run only inside the sandbox.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from rewardsmith.envs.task import EnvSpec
+from rewardsmith.sandbox.failure import Failure
+from rewardsmith.sandbox.policy import (
+    MOST_BYTES,
+    Problem,
+    lines_of,
+    policy_problems,
+    unknown_parameter,
+)
+
+FUNCTION = "compute_reward"
+MEMORY = "MEMORY"
+ROWS_MARK = "# rewardsmith: one row at a time"
+Mode = Literal["batched", "rows"]
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A program that has the wanted function: its tree and what the function asks for."""
+
+    tree: ast.Module
+    function: ast.FunctionDef
+    parameters: tuple[str, ...]
+
+    @property
+    def uses_memory(self) -> bool:
+        """Whether state is carried along an episode."""
+        return "memory" in self.parameters
+
+
+@dataclass(frozen=True)
+class RewardProgram:
+    """The source text of a reward; equal text is the same program."""
+
+    source: str
+
+    @cached_property
+    def id(self) -> str:
+        """Twelve hexadecimal digits of the SHA-256 of the text."""
+        return hashlib.sha256(self.source.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+    @property
+    def mode(self) -> Mode:
+        """How it is to be called: the contract check marks what only works row by row."""
+        return "rows" if ROWS_MARK in lines_of(self.source) else "batched"
+
+
+def marked(source: str, mode: Mode) -> str:
+    """Returns the text with the mark that says how it is to be called; lines keep their numbers."""
+    if mode == RewardProgram(source).mode:
+        return source
+    return f"{source.rstrip()}\n{ROWS_MARK}\n"
+
+
+def parse(source: str) -> Parsed | Failure:
+    """Returns the program's tree and parameters, or why it cannot be read."""
+    if len(source.encode("utf-8", "surrogatepass")) > MOST_BYTES:
+        return Failure(
+            kind="rejected", text=f"The program is larger than {MOST_BYTES // 1024} KiB."
+        )
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        return Failure(kind="rejected", text=_syntax_text(source, error), line=error.lineno)
+    except (RecursionError, MemoryError):
+        return Failure(kind="rejected", text="The program is nested too deeply to be read.")
+    except ValueError as error:
+        return Failure(kind="rejected", text=f"The program cannot be read: {error}.")
+    return _with_function(tree)
+
+
+def _with_function(tree: ast.Module) -> Parsed | Failure:
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    wanted = [node for node in functions if node.name == FUNCTION]
+    if not wanted:
+        return Failure(kind="rejected", text=_missing_text(tree, functions))
+    if len(wanted) > 1:
+        text = f"There are {len(wanted)} functions {FUNCTION}; keep one."
+        return Failure(kind="rejected", text=text, line=wanted[1].lineno)
+    function = wanted[0]
+    arguments = function.args
+    if arguments.vararg or arguments.kwarg:
+        text = f"{FUNCTION} takes * or ** arguments; name the fields that it needs as parameters."
+        return Failure(kind="rejected", text=text, line=function.lineno)
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    return Parsed(
+        tree, function, tuple(argument.arg for argument in every if argument.arg != "self")
+    )
+
+
+def _missing_text(tree: ast.Module, functions: list[ast.FunctionDef]) -> str:
+    advice = f"Write `def {FUNCTION}(...)` at the top level of the program."
+    if any(isinstance(n, ast.AsyncFunctionDef) and n.name == FUNCTION for n in tree.body):
+        return f"{FUNCTION} is an async function. {advice}"
+    if any(isinstance(n, ast.FunctionDef) and n.name == FUNCTION for n in ast.walk(tree)):
+        return f"{FUNCTION} is inside a class or another function. {advice}"
+    if functions:
+        found = ", ".join(node.name for node in functions[:5])
+        return f"There is no function {FUNCTION}; the program has {found}. {advice}"
+    return f"There is no function {FUNCTION}. {advice}"
+
+
+def _syntax_text(source: str, error: SyntaxError) -> str:
+    lines = lines_of(source)
+    number = error.lineno or 0
+    text = f"line {number}: {error.msg}"
+    if 0 < number <= len(lines):
+        text += f": `{lines[number - 1].strip()[:120]}`"
+    return f"The program is not valid Python. {text}"
+
+
+def problems(source: str, spec: EnvSpec) -> tuple[Problem, ...]:
+    """Returns what is wrong with a program for ``spec``, most important first; empty if nothing is."""
+    parsed = parse(source)
+    if isinstance(parsed, Failure):
+        return (Problem(parsed.line, parsed.text),)
+    found = [*policy_problems(source, parsed.tree), *_signature_problems(parsed, spec)]
+    unique = dict.fromkeys(found)
+    return tuple(unique)
+
+
+def _signature_problems(parsed: Parsed, spec: EnvSpec) -> Iterator[Problem]:
+    arguments = parsed.function.args
+    for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
+        text = unknown_parameter(argument.arg, spec) if argument.arg != "self" else None
+        if text is not None:
+            yield Problem(argument.lineno, text)
+    if parsed.uses_memory and not _declares_memory(parsed.tree):
+        yield Problem(
+            parsed.function.lineno,
+            "`memory` is a parameter but MEMORY is not declared; put the values at the start of an "
+            'episode at the top of the program, e.g. MEMORY = {"best": 0.0}',
+        )
+
+
+def _declares_memory(tree: ast.Module) -> bool:
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if isinstance(node, ast.AnnAssign):
+            targets = [node.target]
+        if any(isinstance(target, ast.Name) and target.id == MEMORY for target in targets):
+            return True
+    return False
+
+
+def rejection(source: str, spec: EnvSpec) -> Failure | None:
+    """Returns the first problem as a failure, with the next ones in its text."""
+    found = problems(source, spec)
+    if not found:
+        return None
+    lines = [
+        problem.text if problem.line is None else f"line {problem.line}: {problem.text}"
+        for problem in found
+    ]
+    return Failure(kind="rejected", text="\n".join(lines[:5]), line=found[0].line)
