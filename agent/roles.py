@@ -1,12 +1,12 @@
 """Designer, critic and analyzer: each renders a prompt, asks, and reads the reply. No state."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, TypeVar
 
 from rewardsmith.agent.llm import Message, Reply, Request, Role
+from rewardsmith.agent.role_settings import DEFAULT, RoleSettings, settings_for
 from rewardsmith.envs.task import Task
 from rewardsmith.prompts import facts
 from rewardsmith.prompts.cards import card_of
@@ -23,27 +23,23 @@ from rewardsmith.prompts.worked_examples import nearest, shown
 from rewardsmith.runs.records import Candidate, Critique, Feedback, Proposal
 from rewardsmith.sandbox.failure import Failure
 
+__all__ = [
+    "Ask",
+    "Context",
+    "DesignResult",
+    "RoleSettings",
+    "analyse",
+    "criticise",
+    "design",
+    "repair",
+    "revise",
+    "settings_for",
+]
+
 Ask = Callable[[Request], Reply]
 Parsed = TypeVar("Parsed")
+_Turn = tuple[Literal["user", "assistant"], Rendered]
 
-# Added to the prompt's end, so that K answers of a weak model are not K times the same; the first
-# candidate of a generation always gets the plain prompt.
-FRESH_HINTS = (
-    "",
-    "Use few terms: one main term and at most two small ones.",
-    "Keep every term bounded with np.tanh, np.exp or np.clip.",
-    "Pay for change: use the difference between a name and its prev_ value.",
-    "Let the main term count only where a condition for safe behaviour holds (np.where).",
-    "Shape the posture or approach that the behaviour needs before it succeeds.",
-)
-IMPROVE_HINTS = (
-    "",
-    "Change only the weights and scales of its terms.",
-    "Add one term against the commonest failure.",
-    "Replace its weakest term by a better one.",
-    "Drop what does not help and make the rest simpler.",
-    "Give its main term another shape.",
-)
 _ADVICE = (
     (r"truth value|ambiguous", "Use np.where(condition, a, b), `&`, `|`, `~` on arrays."),
     (
@@ -56,41 +52,6 @@ _ADVICE = (
     ),
     (r"batch|row|permut", "Leave out every sum, mean, max or norm that has no axis=-1."),
 )
-
-
-@dataclass(frozen=True)
-class RoleSettings:
-    """How roles speak to a model. ``compact`` shortens every prompt for small models."""
-
-    prompts_dir: Path | None = None
-    compact: bool = False
-    examples: int = 2
-    history: int = 8
-    hints: bool = True
-    designer_tokens: int | None = None
-    verdict_tokens: int | None = None
-    temperatures: tuple[float, ...] = (0.7, 1.0, 0.8, 0.9)  # by sample; empty: the model's own
-    repair_temperature: float | None = 0.4
-    verdict_temperature: float | None = 0.2
-
-
-def settings_for(model: str, *, prompts_dir: Path | None = None) -> RoleSettings:
-    """Settings for a model as in ``--llm``: the local one gets short prompts and hard limits."""
-    if model.split(":", 1)[0] != "local":
-        return RoleSettings(prompts_dir)
-    return RoleSettings(
-        prompts_dir,
-        compact=True,
-        examples=1,
-        history=4,
-        designer_tokens=900,
-        verdict_tokens=450,
-        temperatures=(0.3, 0.8, 0.6, 0.7),
-        repair_temperature=0.2,
-    )
-
-
-DEFAULT = RoleSettings()
 
 
 @dataclass(frozen=True)
@@ -153,7 +114,7 @@ def design(
     values: dict[str, object] = {
         "history": facts.history(others, limit=settings.history),
         "wishes": facts.wishes(context.feedback),
-        "hint": _hint(FRESH_HINTS if not parents else IMPROVE_HINTS, sample, settings),
+        "hint": settings.hint(sample, improving=bool(parents)),
     }
     if proposal.kind == "fresh" or not parents:
         name = "designer_fresh"
@@ -164,7 +125,7 @@ def design(
         name = "designer_improve"
         values |= _evidence(parents[0])
     prompt = _prompt(task, "designer", name, values, settings)
-    temperature = _spread(sample, settings)
+    temperature = settings.temperature(sample)
     return _designed(ask, prompt, sample=sample, temperature=temperature, settings=settings)
 
 
@@ -295,16 +256,30 @@ def _prompt(
 ) -> _Prompt:
     """System and user message, what is equal throughout a run first, for prompt caches."""
     folder = settings.prompts_dir
-    examples = [shown(e) for e in nearest(task.text, task.env.id, settings.examples)]
-    system = render(
-        f"{who}_system", prompts_dir=folder, compact=settings.compact, examples=examples
-    )
+    system = render(f"{who}_system", prompts_dir=folder, compact=settings.compact)
+    turns = _worked(task, settings) if who == "designer" else ()
     user = render(name, prompts_dir=folder, card=card_of(task.env), task=task, **values)
-    messages = (Message("system", system.text), Message("user", user.text))
-    return _Prompt(messages, _names((system, user)))
+    told = (Message("system", system.text), *(Message(role, item.text) for role, item in turns))
+    return _Prompt(
+        (*told, Message("user", user.text)),
+        _names((system, *(item for _, item in turns[:2]), user)),
+    )
 
 
-def _names(rendered: Sequence[Rendered]) -> tuple[str, ...]:
+def _worked(task: Task, settings: RoleSettings) -> tuple[_Turn, ...]:
+    """Worked examples as turns of the conversation, the nearest last: weak models follow the form.
+
+    Text2Reward (Xie et al. 2024) shows the nearest instruction and code pairs in the prompt.
+    """
+    turns: list[_Turn] = []
+    for example in reversed(nearest(task.text, task.env.id, settings.examples)):
+        given, folder = shown(example), settings.prompts_dir
+        turns.append(("user", render("example_task", prompts_dir=folder, example=given)))
+        turns.append(("assistant", render("example_answer", prompts_dir=folder, example=given)))
+    return tuple(turns)
+
+
+def _names(rendered: Iterable[Rendered]) -> tuple[str, ...]:
     return tuple(f"{item.template}:{item.template_hash}" for item in rendered)
 
 
@@ -396,12 +371,3 @@ def _fault(program: str | None, failure: Failure) -> _Fault:
         advice for pattern, advice in _ADVICE if re.search(pattern, failure.text, re.IGNORECASE)
     )
     return _Fault(failure.text, at, line or None, next(found, None))
-
-
-def _hint(hints: tuple[str, ...], sample: int, settings: RoleSettings) -> str:
-    return hints[sample % len(hints)] if settings.hints else ""
-
-
-def _spread(sample: int, settings: RoleSettings) -> float | None:
-    given = settings.temperatures
-    return given[sample % len(given)] if given else None

@@ -52,8 +52,9 @@ class WorkedExample(BaseModel):
 
 @dataclass(frozen=True)
 class ShownExample:
-    """An example as a prompt shows it: only the names that its code uses."""
+    """An example as a prompt shows it, each name with shape, unit and meaning on a line."""
 
+    environment: str
     instruction: str
     names: tuple[str, ...]
     code: str
@@ -82,13 +83,10 @@ def nearest(instruction: str, env_id: str, k: int) -> tuple[WorkedExample, ...]:
 
 
 def shown(example: WorkedExample) -> ShownExample:
-    """An example reduced to what its code uses."""
-    used = set(re.findall(r"[a-z_]\w*", example.code))
-    fields = [f for f in example.names if {f.name, f"prev_{f.name}"} & used]
-    lines = [f"`{f.name}` {_shape(f.shape)} {f.unit}, {f.meaning}" for f in fields]
-    if "action" in used:
-        lines.append(f"`action` {_shape(example.action.shape)} {example.action.meaning}")
-    return ShownExample(example.instruction, tuple(lines), example.code)
+    """An example as its prompt lists it."""
+    lines = [f"`{f.name}` {_shape(f.shape)}, {f.unit}: {f.meaning}" for f in example.names]
+    lines.append(f"`action` {_shape(example.action.shape)}: {example.action.meaning}")
+    return ShownExample(example.environment, example.instruction, tuple(lines), example.code)
 
 
 def _shape(shape: tuple[int, ...]) -> str:
