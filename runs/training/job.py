@@ -96,7 +96,7 @@ def _report(unit: Unit, folder: Path, reward: MeteredReward) -> TrainingReport:
 def _train(unit: Unit, folder: Path, reward: RewardSource, watch: CurveWatch) -> Trained | Failure:
     order = Order(
         env=unit.task.env,
-        hyperparams=hyperparams(unit.task.env.id, unit.trainer, unit.hyperparams),
+        hyperparams=hyperparams(unit.trainer, unit.task.env.id, unit.hyperparams),
         seed=unit.seed,
         steps=unit.steps,
         device=unit.device,

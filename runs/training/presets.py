@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Any, cast
 
 from rewardsmith.errors import ConfigError
+from rewardsmith.runs.training.trainers import TRAINERS
 
 _EXTRA = {
     "ppo": {"use_sde", "sde_sample_freq", "log_std_init", "target_kl", "normalize_advantage"},
@@ -28,7 +29,7 @@ def default_trainer(env_id: str) -> str:
 
 
 def hyperparams(
-    env_id: str, trainer: str, changes: Mapping[str, Any] | None = None
+    trainer: str, env_id: str, changes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Returns the preset of ``trainer`` for an environment, with ``changes`` on top.
 
@@ -38,22 +39,27 @@ def hyperparams(
         ConfigError: ``changes`` has a name that the trainer does not know, or a value of another type.
     """
     changed = dict(changes or {})
-    if trainer not in _presets() or trainer == "trainer":
+    if trainer not in TRAINERS:
         return changed
-    presets = _presets()[trainer]
-    resolved: dict[str, Any] = presets["default"] | presets.get(env_id, {})
+    defaults = _presets()[trainer]["default"]
     for name, value in changed.items():
-        _check(trainer, name, value, presets["default"])
-    return resolved | changed
+        _check(trainer, name, value, defaults)
+    resolved = _preset(trainer, env_id) | changed
+    return {name: value for name, value in resolved.items() if name != "steps"}
 
 
 def default_steps(env_id: str, trainer: str) -> int:
     """Returns the env steps after which a sound reward has shown itself, on a laptop in minutes."""
-    return int(hyperparams(env_id, trainer).get("steps", 100_000))
+    return int(_preset(trainer, env_id)["steps"]) if trainer in TRAINERS else 100_000
+
+
+def _preset(trainer: str, env_id: str) -> dict[str, Any]:
+    presets = _presets()[trainer]
+    return presets["default"] | presets.get(env_id, {})
 
 
 def _check(trainer: str, name: str, value: Any, defaults: Mapping[str, Any]) -> None:
-    known = set(defaults) | _EXTRA.get(trainer, set())
+    known = set(defaults) - {"steps"} | _EXTRA.get(trainer, set())
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3)
         hint = (
@@ -61,7 +67,7 @@ def _check(trainer: str, name: str, value: Any, defaults: Mapping[str, Any]) -> 
             if near
             else f"; known: {', '.join(sorted(known))}"
         )
-        raise ConfigError(f"{trainer} has no hyperparameter {name!r}{hint}")
+        raise ConfigError(f"{trainer} has no hyperparameter {name!r}; {hint}")
     wanted = defaults.get(name)
     if isinstance(wanted, bool) != isinstance(value, bool) and name in defaults:
         raise ConfigError(f"{trainer}: {name} is {value!r}, e.g. {wanted!r} is wanted")

@@ -61,4 +61,6 @@ def open_reward(unit: Unit) -> MeteredReward:
         return MeteredReward(NativeReward())
     from rewardsmith.sandbox.client import RewardClient
 
-    return MeteredReward(RewardClient(unit.program, unit.task.env, sandbox=unit.sandbox))
+    return MeteredReward(
+        RewardClient(unit.program, unit.task.env, sandbox=unit.sandbox, mode=unit.mode)
+    )

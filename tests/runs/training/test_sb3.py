@@ -42,7 +42,7 @@ def small(algorithm: str, **changes: Any) -> dict[str, Any]:
     sac_size = {"n_envs": 3, "train_freq": 4, "gradient_steps": 2, "batch_size": 32,
                 "learning_starts": 60, "net_arch": [16, 16]}  # fmt: skip
     size = ppo_size if algorithm == "ppo" else sac_size
-    return hyperparams(CONTINUOUS.id, algorithm, size | changes)
+    return hyperparams(algorithm, CONTINUOUS.id, size | changes)
 
 
 def order(spec: EnvSpec, algorithm: str, steps: int, **changes: Any) -> Order:

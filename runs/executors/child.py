@@ -1,0 +1,169 @@
+"""One job as a child process: started, watched, limited in time, ended with all it started."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rewardsmith.errors import ConfigError, RewardsmithError, SandboxUnavailable, TrainingError
+from rewardsmith.runs.records import TrainingReport, Unit
+from rewardsmith.runs.training import files
+from rewardsmith.runs.training.lifetime import job_environment
+
+_POLL_S = 0.02
+_PROGRESS_EVERY_S = 0.5
+_GRACE_S = 3.0
+_TAIL_BYTES = 2_000
+# A repeat cannot mend these.
+_LASTING: dict[str, type[RewardsmithError]] = {
+    "ConfigError": ConfigError,
+    "SandboxUnavailable": SandboxUnavailable,
+}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What holds for every job of an executor."""
+
+    wall_s: float | None = None
+    attempts: int = 2
+    command: tuple[str, ...] = (sys.executable, "-P", "-m", "rewardsmith.runs.training.job")
+
+
+class Cancelled(Exception):
+    """The executor is being left; this job was ended before it was done."""
+
+
+def run_unit(
+    unit: Unit,
+    folder: Path,
+    rules: Rules,
+    *,
+    core: int | None = None,
+    cancel: threading.Event,
+    watch: Callable[[dict[str, Any]], None],
+) -> TrainingReport:
+    """Returns the unit's report, from the folder if it is there, else from a child process.
+
+    Raises:
+        Cancelled: ``cancel`` was set.
+        RewardsmithError: the job ended without a report, as often as it may be tried.
+    """
+    known = files.finished(folder, unit)
+    if known is not None:
+        return known
+    files.write_unit(folder, unit)
+    for attempt in range(1, rules.attempts + 1):
+        code = _attempt(folder, rules, core, cancel, watch)
+        report = files.finished(folder, unit)
+        if report is not None:
+            return report
+        error = _why(unit, folder, code)
+        if attempt == rules.attempts or not isinstance(error, TrainingError) or code is None:
+            raise error
+    raise AssertionError("unreachable: attempts is at least 1")
+
+
+def _attempt(
+    folder: Path,
+    rules: Rules,
+    core: int | None,
+    cancel: threading.Event,
+    watch: Callable[[dict[str, Any]], None],
+) -> int | None:
+    """Returns the exit code of one process, None if it was stopped at the wall limit."""
+    with (folder / files.LOG).open("ab") as log:
+        process = subprocess.Popen(
+            [*rules.command, str(folder.resolve())],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=job_environment(os.environ),
+            start_new_session=True,
+        )
+    try:
+        _pin(process.pid, core)
+        return _wait(process, folder, rules, cancel, watch)
+    finally:
+        end_group(process)
+
+
+def _pin(pid: int, core: int | None) -> None:
+    if core is not None and hasattr(os, "sched_setaffinity"):
+        try:
+            os.sched_setaffinity(pid, {core})
+        except ProcessLookupError:
+            return  # it has ended already; its exit code says why
+
+
+def _wait(
+    process: subprocess.Popen[bytes],
+    folder: Path,
+    rules: Rules,
+    cancel: threading.Event,
+    watch: Callable[[dict[str, Any]], None],
+) -> int | None:
+    start = shown = time.monotonic()
+    last: dict[str, Any] | None = None
+    while (code := process.poll()) is None:
+        if cancel.wait(_POLL_S):
+            raise Cancelled
+        now = time.monotonic()
+        if rules.wall_s is not None and now - start > rules.wall_s:
+            return None
+        if now - shown >= _PROGRESS_EVERY_S:
+            shown, state = now, files.read_json(folder / files.PROGRESS)
+            if state is not None and state != last:
+                last = state
+                watch(state)
+    return code
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """Ends a child and every process of its group: asked first, killed after a short grace."""
+    if process.poll() is None:
+        _signal(process.pid, signal.SIGTERM)
+        try:
+            process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            pass
+    # The leader may be gone and others of its group not; the group's number is still theirs then.
+    _signal(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return  # nobody is left
+
+
+def _why(unit: Unit, folder: Path, code: int | None) -> RewardsmithError:
+    """Returns the error of a job that ended without a report."""
+    told = files.read_json(folder / files.ERROR)
+    log = folder / files.LOG
+    if code is None:
+        return TrainingError(f"{unit.id}: stopped at the wall time limit; see {log}")
+    if told is not None:
+        kind = _LASTING.get(str(told.get("error")), TrainingError)
+        return kind(f"{unit.id}: {told.get('text')}")
+    ended = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return TrainingError(
+        f"{unit.id}: ended with {ended} and no report; {log} ends with:\n{tail(log)}"
+    )
+
+
+def tail(path: Path) -> str:
+    """Returns the last lines of a text file, some 2,000 characters."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return f"(unreadable: {error})"
+    return content[-_TAIL_BYTES:].decode("utf-8", "replace").strip() or "(nothing)"

@@ -1,0 +1,131 @@
+"""A pool on this machine: as many jobs at a time as there are cores, one core each."""
+
+import os
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rewardsmith.errors import RewardsmithError, TrainingError
+from rewardsmith.runs.executors import ProgressWatch
+from rewardsmith.runs.executors.child import Cancelled, Rules, run_unit
+from rewardsmith.runs.records import TrainingReport, Unit
+
+
+def usable_cores() -> list[int]:
+    """Returns the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+@dataclass(frozen=True)
+class _Event:
+    """What a waiting thread has to tell: progress, a report, or an error."""
+
+    unit: Unit
+    progress: dict[str, Any] | None = None
+    report: TrainingReport | None = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True)
+class Local:
+    """Runs units in child processes, ``workers`` at a time (default: one per usable core).
+
+    Each worker's jobs are pinned to one core where the system can; ``wall_s`` limits one attempt.
+    """
+
+    workers: int | None = None
+    wall_s: float | None = None
+    pin: bool = True
+    rules: Rules | None = None
+    _cores: list[int] = field(default_factory=usable_cores, repr=False)
+
+    def run(
+        self, units: Sequence[tuple[Unit, Path]], watch: ProgressWatch | None = None
+    ) -> Iterator[tuple[Unit, TrainingReport]]:
+        """Yields each unit with its report, in order of completion; see `Executor`."""
+        jobs: queue.SimpleQueue[tuple[Unit, Path]] = queue.SimpleQueue()
+        for job in units:
+            jobs.put(job)
+        events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        cancel = threading.Event()
+        count = min(len(units), self.workers or len(self._cores))
+        threads = [
+            threading.Thread(target=self._work, args=(jobs, events, cancel, self._core(i)))
+            for i in range(count)
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            yield from _answers(events, len(units), watch)
+        finally:
+            # Also when the caller breaks off or Ctrl-C arrives: no child outlives this.
+            cancel.set()
+            for thread in threads:
+                thread.join()
+
+    def _core(self, worker: int) -> int | None:
+        return self._cores[worker % len(self._cores)] if self.pin else None
+
+    def _work(
+        self,
+        jobs: "queue.SimpleQueue[tuple[Unit, Path]]",
+        events: "queue.SimpleQueue[_Event]",
+        cancel: threading.Event,
+        core: int | None,
+    ) -> None:
+        rules = self.rules or Rules(wall_s=self.wall_s)
+        while not cancel.is_set():
+            try:
+                unit, folder = jobs.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                report = run_unit(
+                    unit,
+                    folder,
+                    rules,
+                    core=core,
+                    cancel=cancel,
+                    watch=lambda state, unit=unit: events.put(_Event(unit, progress=state)),
+                )
+                events.put(_Event(unit, report=report))
+            except Cancelled:
+                return
+            # The job boundary: whatever happens to one job is told, and the others go on.
+            except Exception as error:  # noqa: BLE001
+                events.put(_Event(unit, error=error))
+
+
+def _answers(
+    events: "queue.SimpleQueue[_Event]", count: int, watch: ProgressWatch | None
+) -> Iterator[tuple[Unit, TrainingReport]]:
+    lost: list[_Event] = []
+    left = count
+    while left:
+        event = events.get()
+        if event.progress is not None:
+            if watch is not None:
+                watch(event.unit.id, event.progress)
+            continue
+        left -= 1
+        if event.report is not None:
+            yield event.unit, event.report
+        else:
+            lost.append(event)
+    if lost:
+        raise _error_of(lost)
+
+
+def _error_of(lost: list[_Event]) -> BaseException:
+    """Returns one error for all lost units, of the kind of the first that is not a `TrainingError`."""
+    others = [e.error for e in lost if not isinstance(e.error, TrainingError)]
+    if others and others[0] is not None:
+        return others[0]
+    text = "\n".join(str(event.error) for event in lost)
+    found: RewardsmithError = TrainingError(f"{len(lost)} unit(s) came to no report:\n{text}")
+    return found

@@ -1,0 +1,149 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rewardsmith.envs import toy
+from rewardsmith.envs.collect import random_act, rollout
+from rewardsmith.envs.step import Episode
+from rewardsmith.errors import StoreError
+from rewardsmith.runs.bank import INDEX, RANDOM, Bank, collect_random
+
+CONTINUOUS, DISCRETE = toy.tasks()
+
+
+def played(seed: int, count: int = 2) -> tuple[Episode, ...]:
+    act = random_act(CONTINUOUS.env, seed)
+    return rollout(CONTINUOUS.env, act, range(seed, seed + count))
+
+
+def test_what_was_stored_comes_back_to_the_bit(tmp_path: Path) -> None:
+    bank, episodes = Bank(tmp_path), played(1)
+    snapshots = {0: np.arange(3.0), 10: np.arange(3.0) + 1}
+    episodes = (replace(episodes[0], snapshots=snapshots), *episodes[1:])
+    bank.append(episodes, policy="g0.1.s1", outcomes=("there", "late"), fitness=(1.0, 0.5))
+    again = Bank(tmp_path).episodes(policy="g0.1.s1")
+    for old, new in zip(episodes, again, strict=True):
+        assert (old.seed, old.dt, old.length) == (new.seed, new.dt, new.length)
+        for name, values in old.steps.after.items():
+            assert np.array_equal(values, new.steps.after[name])
+            assert np.array_equal(old.steps.before[name], new.steps.before[name])
+        assert np.array_equal(old.steps.action, new.steps.action)
+        assert np.array_equal(old.steps.starts, new.steps.starts)
+        assert np.array_equal(old.steps.native_reward, new.steps.native_reward)
+    assert set(again[0].snapshots) == {0, 10}
+    assert np.array_equal(again[0].snapshots[10], snapshots[10])
+
+
+def test_the_index_says_whose_episodes_they_are_and_what_came_of_them(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.append(played(1), policy="g0.1.s1", outcomes=("there", "late"), fitness=(1.0, 0.5))
+    (shard,) = Bank(tmp_path).shards
+    assert (shard.policy, shard.rows) == ("g0.1.s1", bank.rows)
+    assert [e.outcome for e in shard.episodes] == ["there", "late"]
+    assert [e.fitness for e in shard.episodes] == [1.0, 0.5]
+
+
+def test_a_policy_is_stored_once(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.append(played(1), policy="a")
+    bank.append(played(2), policy="a")
+    assert len(bank.shards) == 1
+
+
+def test_samples_are_stored_rows_and_the_same_for_a_seed(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    for seed in (1, 5, 9):
+        bank.append(played(seed), policy=str(seed))
+    steps = bank.sample(50, np.random.default_rng(0))
+    assert (steps.rows, steps.num_envs) == (50, 50)
+    assert steps.starts.all()
+    stored = np.concatenate([e.steps.after["position"] for e in bank.episodes()])
+    assert np.isin(steps.after["position"], stored).all()
+    assert len(np.unique(steps.after["position"])) == 50
+    again = bank.sample(50, np.random.default_rng(0))
+    assert np.array_equal(steps.after["position"], again.after["position"])
+
+
+def test_a_sample_keeps_the_columns_of_a_row_together(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.append(played(1), policy="a")
+    bank.append(played(7), policy="b")
+    steps = bank.sample(40, np.random.default_rng(2))
+    gap = np.abs(steps.after["position"] - steps.after["target"])
+    assert np.array_equal(gap, steps.after["distance"])
+    moved = steps.before["position"] + CONTINUOUS.env.dt * steps.after["velocity"]
+    np.testing.assert_allclose(moved, steps.after["position"], atol=1e-12)
+
+
+def test_more_rows_than_stored_are_drawn_again(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.append(played(1, count=1), policy="a")
+    assert bank.sample(500, np.random.default_rng(0)).rows == 500
+
+
+def test_the_oldest_trained_policies_go_first_and_random_ones_never(tmp_path: Path) -> None:
+    bank = Bank(tmp_path, max_rows=200)
+    bank.ensure_random(CONTINUOUS, rows=100, seed=0)
+    for seed in range(4):
+        bank.append(played(seed), policy=str(seed))
+    assert [shard.policy for shard in bank.shards] == [RANDOM, "3"]
+    files = {path.name for path in tmp_path.glob("*.npz")}
+    assert files == {shard.file for shard in bank.shards}
+
+
+def test_a_write_killed_before_the_index_counts_as_not_done(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.append(played(1), policy="a")
+    (tmp_path / "000002.npz").write_bytes(b"half a shard")
+    (tmp_path / "000003.npz.tmp").write_bytes(b"less")
+    assert [shard.policy for shard in Bank(tmp_path).shards] == ["a"]
+    bank.append(played(2), policy="b")
+    assert len(Bank(tmp_path).episodes()) == 4
+
+
+def test_an_empty_or_damaged_bank_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="ensure_random"):
+        Bank(tmp_path).sample(3, np.random.default_rng(0))
+    (tmp_path / INDEX).write_text("{")
+    with pytest.raises(StoreError, match="remove the folder"):
+        Bank(tmp_path).sample(3, np.random.default_rng(0))
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.append(played(1), policy="a")
+    (tmp_path / "000001.npz").write_bytes(b"PK nonsense")
+    with pytest.raises(StoreError, match=r"000001\.npz"):
+        Bank(tmp_path).sample(3, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("task", [CONTINUOUS, DISCRETE], ids=["continuous", "discrete"])
+def test_random_policies_fill_the_bank_once(task: toy.Task, tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.ensure_random(task, seed=3)
+    rows = bank.rows
+    assert rows >= 2_000
+    bank.ensure_random(task, seed=3)
+    assert bank.rows == rows
+
+
+def test_random_episodes_are_the_same_for_a_seed_and_of_several_kinds() -> None:
+    first, again = (collect_random(CONTINUOUS, 400, seed=1) for _ in range(2))
+    for a, b in zip(first, again, strict=True):
+        assert np.array_equal(a.steps.action, b.steps.action)
+    other = collect_random(CONTINUOUS, 400, seed=2)
+    assert not np.array_equal(first[0].steps.action[:5], other[0].steps.action[:5])
+    bounds = np.concatenate([e.steps.action for e in first])
+    assert -1 <= bounds.min() < -0.9
+    assert 0.9 < bounds.max() <= 1
+    changes = [np.abs(np.diff(e.steps.action[:, 0])).mean() for e in first[:4]]
+    uniform, sticky, waves, trembling = changes
+    assert max(trembling, sticky, waves) < uniform
+
+
+def test_no_random_episode_is_longer_than_an_eighth_of_what_is_wanted() -> None:
+    episodes = collect_random(CONTINUOUS, 80, seed=0)
+    assert max(e.length for e in episodes) <= 10
+    assert sum(e.length for e in episodes) >= 80
