@@ -1,4 +1,4 @@
-"""Live progress of a run: a screen on a terminal, a line per event elsewhere, silence for programs."""
+"""Live progress of a run: a screen on a terminal, lines elsewhere, silence for programs."""
 
 import sys
 import threading
@@ -27,13 +27,13 @@ class LiveView:
         self._start = clock()
         self._lock = threading.Lock()
 
-    def __call__(self, kind: str, **facts: Any) -> None:
+    def __call__(self, kind: str, **facts: object) -> None:
         """Takes in one event and shows what it changed; unknown kinds are ignored."""
         with self._lock:
             self.run.apply(kind, facts)
             self._show(kind, facts)
 
-    def event(self, kind: str, **facts: Any) -> None:
+    def event(self, kind: str, **facts: object) -> None:
         """Takes in one event."""
         self(kind, **facts)
 
@@ -72,7 +72,7 @@ class LineView(LiveView):
     def _show(self, kind: str, facts: dict[str, Any]) -> None:
         line = self._line(kind, facts)
         if line:
-            self._stream.write(f"[{duration(self.elapsed_s)}] {one_line(line, 400)}\n")
+            self._stream.write(f"[{clock_text(self.elapsed_s)}] {one_line(line, 400)}\n")
             self._stream.flush()
 
     def _line(self, kind: str, facts: dict[str, Any]) -> str:
@@ -118,7 +118,7 @@ class LineView(LiveView):
 
 
 class ScreenView(LiveView):
-    """A screen that redraws itself: the phase, a row per candidate, what was spent, the best so far."""
+    """A screen that redraws itself: the phase, a row per candidate, costs, the best so far."""
 
     def __init__(self, console: "Console", clock: Clock = time.monotonic) -> None:
         super().__init__(clock)
@@ -193,9 +193,15 @@ class ScreenView(LiveView):
         lines = (
             f"best so far  {best_line(run)}",
             f"spent        {spent_line(run)}",
-            f"time         {duration(self.elapsed_s)}{rest}",
+            f"time         {clock_text(self.elapsed_s)}{rest}",
         )
         return tuple(Text(one_line_kept(line, width)) for line in lines)
+
+
+def clock_text(seconds: float) -> str:
+    """Returns "h:mm:ss"."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def one_line_kept(text: str, width: int) -> str:

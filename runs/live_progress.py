@@ -110,7 +110,7 @@ class Progress:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds of training that the plan still holds, at the present speed; None if not known."""
+        """Seconds of training that the plan still holds, at the present speed, if known."""
         speed, left = self.steps_per_s, self.planned_steps - self.env_steps
         return left / speed if speed > 0 and self.planned_steps and left >= 0 else None
 

@@ -83,9 +83,7 @@ def component_panels(state: RunState) -> tuple[Panel, ...]:
     panels = []
     for candidate in state.candidates:
         names = _components(candidate.reports)
-        lines = {
-            n: mean_curve(candidate.reports, lambda p, n=n: p.components.get(n)) for n in names
-        }
+        lines = {name: _component(candidate.reports, name) for name in names}
         if len(names) > 1:
             lines["total"] = mean_curve(candidate.reports, lambda p: p.total)
         if any(lines.values()):
