@@ -1,4 +1,4 @@
-"""Judges an episode of CartPole: seconds upright, less where the cart left the middle of the track."""
+"""Judges an episode of CartPole: seconds upright with the cart near the middle of the track."""
 
 import numpy as np
 
