@@ -10,6 +10,7 @@ from rewardsmith.agent.role_settings import DEFAULT, RoleSettings, settings_for
 from rewardsmith.envs.task import Task
 from rewardsmith.prompts import facts
 from rewardsmith.prompts.cards import card_of
+from rewardsmith.prompts.mistakes import Mistake, mistakes
 from rewardsmith.prompts.render import Rendered, render
 from rewardsmith.prompts.replies import (
     Analysis,
@@ -249,6 +250,7 @@ class _Fault:
     line: int | None
     source_line: str | None
     advice: str | None
+    mistakes: tuple[Mistake, ...]
 
 
 def _prompt(
@@ -272,7 +274,9 @@ def _worked(task: Task, settings: RoleSettings) -> tuple[_Turn, ...]:
     Text2Reward (Xie et al. 2024) shows the nearest instruction and code pairs in the prompt.
     """
     turns: list[_Turn] = []
-    for example in reversed(nearest(task.text, task.env.id, settings.examples)):
+    for example in reversed(
+        nearest(task.text, task.env.id, settings.examples, memory=not settings.compact)
+    ):
         given, folder = shown(example), settings.prompts_dir
         turns.append(("user", render("example_task", prompts_dir=folder, example=given)))
         turns.append(("assistant", render("example_answer", prompts_dir=folder, example=given)))
@@ -363,11 +367,12 @@ def _shown(candidate: Candidate) -> _Parent:
 
 
 def _fault(program: str | None, failure: Failure) -> _Fault:
-    """The failure with the line that it names, and a word on the usual remedy."""
+    """The failure with the line that it names, likely mistakes, or a word on the remedy."""
     lines = program.split("\n") if program else []
     at = failure.line
     line = lines[at - 1].strip() if at is not None and 0 < at <= len(lines) else None
     found = (
         advice for pattern, advice in _ADVICE if re.search(pattern, failure.text, re.IGNORECASE)
     )
-    return _Fault(failure.text, at, line or None, next(found, None))
+    seen = mistakes(program) if program else ()
+    return _Fault(failure.text, at, line or None, None if seen else next(found, None), seen)

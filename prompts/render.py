@@ -91,7 +91,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def quoted(text: str, limit: int = _LONGEST_QUOTE) -> str:
     """Foreign text as data: no control characters, no fence that ends a block, a limited length."""
-    clean = re.sub(r"[^\t\n\x20-\x7e\xa0-\U0010ffff]", "", text)
+    clean = re.sub(r"[^\t\n\x20-\x7e\xa0-\U0010ffff]", "", str(text))  # raises if undefined
     clean = re.sub(r"`{3,}|~{3,}", "'''", clean).replace("<|", "< |").strip("\n")
     if len(clean) <= limit:
         return clean

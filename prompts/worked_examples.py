@@ -71,14 +71,18 @@ def worked_examples() -> tuple[WorkedExample, ...]:
     return tuple(WorkedExample.model_validate(yaml.safe_load(text)) for text in texts)
 
 
-def nearest(instruction: str, env_id: str, k: int) -> tuple[WorkedExample, ...]:
+def nearest(
+    instruction: str, env_id: str, k: int, *, memory: bool = True
+) -> tuple[WorkedExample, ...]:
     """The ``k`` examples whose instructions share the most words with ``instruction``, best first.
 
     An example of the task's own environment, whatever its version, is never among them. Equal
-    overlap is settled by the order of the files, so the answer is the same everywhere.
+    overlap is settled by the order of the files, so the answer is the same everywhere. Without
+    ``memory`` no example uses it: small models copy it without need.
     """
     wanted = _stems(instruction)
     others = [e for e in worked_examples() if _family(e.environment) != _family(env_id)]
+    others = [e for e in others if memory or "MEMORY" not in e.code]
     return tuple(sorted(others, key=lambda e: -_overlap(wanted, _stems(e.instruction)))[:k])
 
 

@@ -33,7 +33,9 @@ def task() -> Task:
         id="Strider-v1",
         fields=(
             Field("forward_velocity", (), "m/s", "velocity of the torso along x", "obs[5]"),
-            Field("joint_velocities", (3,), "rad/s", "angular velocities of the joints", "obs[8:11]"),
+            Field(
+                "joint_velocities", (3,), "rad/s", "angular velocities of the joints", "obs[8:11]"
+            ),
         ),
         hidden=(Field("secret_odometer", (), "m", "distance from the start", "data.qpos[0]"),),
         action=ActionSpec((3,), (-1.0,) * 3, (1.0,) * 3, None, "joint torques"),

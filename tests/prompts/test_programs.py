@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from rewardsmith.prompts.programs import LONGEST_ANSWER, extract_program
 
-CORPUS = Path(__file__).parents[3] / "shared" / "corpus" / "llama3_answers_dev.jsonl"
+NEARBY = Path(__file__).parents[3] / "shared" / "corpus" / "llama3_answers_dev.jsonl"
+CORPUS = Path(os.environ.get("REWARDSMITH_CORPUS", NEARBY))
 BODY = 'return velocity, {"run": velocity}'
 CODE = f"def compute_reward(velocity):\n    {BODY}\n"
 
@@ -50,7 +51,9 @@ def test_a_method_of_a_class_moves_to_the_margin_and_keeps_self() -> None:
 
 
 def test_an_indented_method_without_its_class_moves_to_the_margin() -> None:
-    answer = "```python\n# in your class\n    def compute_reward(self, v):\n        return v, {}\n```"
+    answer = (
+        "```python\n# in your class\n    def compute_reward(self, v):\n        return v, {}\n```"
+    )
     assert source_of(answer) == "def compute_reward(self, v):\n    return v, {}\n"
 
 
@@ -60,7 +63,9 @@ def test_tabs_mixed_with_spaces_are_read() -> None:
 
 
 def test_typographic_quotes_and_entities_are_read() -> None:
-    source = source_of("```\ndef compute_reward(v):\n    return (v &gt; 0), {\u201crun\u201d: v}\n```")
+    source = source_of(
+        "```\ndef compute_reward(v):\n    return (v &gt; 0), {\u201crun\u201d: v}\n```"
+    )
     assert 'return (v > 0), {"run": v}' in source
 
 
@@ -163,9 +168,8 @@ def test_every_miss_has_a_cause(answer: str, cause: str) -> None:
 
 
 def test_a_function_that_does_not_parse_is_never_cut_down_until_it_does() -> None:
-    answer = (
-        "```python\ndef compute_reward(x):\n    run = x\n    bad = 1 if x else\n    return run, {}\n```"
-    )
+    lines = ("def compute_reward(x):", "    run = x", "    bad = 1 if x else", "    return run, {}")
+    answer = "\n".join(["```python", *lines, "```"])
     found = extract_program(answer)
     assert found.source is None
     assert found.attempt is not None
@@ -174,10 +178,14 @@ def test_a_function_that_does_not_parse_is_never_cut_down_until_it_does() -> Non
 
 
 def test_another_function_can_be_asked_for() -> None:
-    assert extract_program("```\ndef succeeded(x):\n    return x > 1\n```", function="succeeded").source
+    assert extract_program(
+        "```\ndef succeeded(x):\n    return x > 1\n```", function="succeeded"
+    ).source
 
 
-@pytest.mark.parametrize("text", ["```" * 500, "def compute_reward(" * 50, "(" * 5000 + CODE, "\x00" + CODE])
+@pytest.mark.parametrize(
+    "text", ["```" * 500, "def compute_reward(" * 50, "(" * 5000 + CODE, "\x00" + CODE]
+)
 def test_hostile_texts_do_not_crash(text: str) -> None:
     found = extract_program(text)
     assert (found.source is None) != (found.cause is None)
@@ -186,8 +194,9 @@ def test_hostile_texts_do_not_crash(text: str) -> None:
 PIECES = st.sampled_from(
     [
         "```python\n", "```\n", "~~~\n", "``` ", CODE, "    def compute_reward(self, v):\n",
-        "        return v, {}\n", "def compute_reward(v):\n", "K = 1\n", "import math\n", "class A:\n",
-        "Some prose.\n", ">>> ", "\t", "    ", "'''", '"""', "(", ")", "{", "return x, {}\n", "&lt;",
+        "        return v, {}\n", "def compute_reward(v):\n", "K = 1\n", "import math\n",
+        "class A:\n", "Some prose.\n", ">>> ", "\t", "    ", "'''", '"""', "(", ")", "{", "&lt;",
+        "return x, {}\n",
         "\u201c", "# comment\n", "\\\n", "if x:\n", "- item\n", "not ", "\r\n", "\x0c", "$x$",
     ]
 )  # fmt: skip
@@ -205,10 +214,9 @@ def test_random_markdown_never_crashes_and_what_comes_out_defines_the_function(t
 
 
 def test_the_corpus_of_real_answers_yields_330_programs_made_of_their_own_lines() -> None:
-    corpus = Path(os.environ.get("REWARDSMITH_CORPUS", CORPUS))
-    if not corpus.is_file():
-        pytest.skip(f"no corpus at {corpus}; set REWARDSMITH_CORPUS to a file of answers")
-    rows = [json.loads(line) for line in corpus.read_text(encoding="utf-8").splitlines()]
+    if not CORPUS.is_file():
+        pytest.skip(f"no corpus at {CORPUS}; set REWARDSMITH_CORPUS to a file of answers")
+    rows = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
     found = [(row["answer"], extract_program(row["answer"])) for row in rows]
     usable = [(answer, item) for answer, item in found if item.source is not None]
     assert len(usable) >= 330

@@ -52,7 +52,9 @@ def test_a_function_without_a_returned_value_is_incomplete() -> None:
 
 
 def test_the_names_that_a_function_reads_from_its_module_are_known() -> None:
-    found = definition("def f(a):\n    b = a\n    return [K * c for c in b] + g(lambda q: q + Z)\n", "f")
+    found = definition(
+        "def f(a):\n    b = a\n    return [K * c for c in b] + g(lambda q: q + Z)\n", "f"
+    )
     assert found is not None
     assert found.uses == {"K", "Z", "g"}
 

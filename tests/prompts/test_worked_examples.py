@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from rewardsmith.envs.task import ActionSpec, EnvSpec, Field
+from rewardsmith.prompts.programs import extract_program
+from rewardsmith.prompts.worked_examples import WorkedExample, nearest, shown, worked_examples
+
+EXAMPLES = worked_examples()
+BUILT_IN = (
+    "Hopper-v5", "HalfCheetah-v5", "Walker2d-v5", "Ant-v5", "InvertedDoublePendulum-v5",
+    "Reacher-v5", "LunarLander-v3", "BipedalWalker-v3", "MountainCarContinuous-v0",
+)  # fmt: skip
+
+
+def spec_of(example: WorkedExample) -> EnvSpec:
+    size = int(np.prod(example.action.shape))
+    action = ActionSpec(
+        example.action.shape, (-1.0,) * size, (1.0,) * size, example.action.count, ""
+    )
+    if example.action.count is not None:
+        action = ActionSpec((), (), (), example.action.count, "")
+    fields = tuple(Field(f.name, f.shape, f.unit, f.meaning, "") for f in example.names)
+    return EnvSpec(example.environment, fields, (), action, 200, 0.02)
+
+
+def names_of(instruction: str, env_id: str, k: int = 3) -> list[str]:
+    return [e.environment for e in nearest(instruction, env_id, k)]
+
+
+def test_there_are_several_examples_and_one_uses_memory() -> None:
+    assert 4 <= len(EXAMPLES) <= 8
+    assert any("MEMORY" in e.code for e in EXAMPLES)
+
+
+def test_the_nearest_example_shares_the_most_words() -> None:
+    assert names_of("swim forward fast", "Hopper-v5", 1) == ["Swimmer-v5"]
+    assert names_of("keep the pole upright and balanced", "X-v0", 1) == ["CartPole-v1"]
+    assert names_of("fly to the target and hover", "X-v0", 1) == ["Drone2D-v0"]
+
+
+def test_the_order_of_equally_near_examples_never_changes() -> None:
+    assert names_of("zzz", "X-v0", 9) == [e.environment for e in EXAMPLES]
+
+
+@pytest.mark.parametrize(
+    "env_id", ["Swimmer-v4", "Swimmer-v5", "some/Swimmer-v0", "pkg:Swimmer-v5"]
+)
+def test_no_example_of_the_tasks_own_environment_is_shown(env_id: str) -> None:
+    assert "Swimmer-v5" not in names_of("swim forward fast", env_id, 9)
+
+
+def test_no_example_is_of_a_built_in_environment() -> None:
+    assert not {e.environment for e in EXAMPLES} & set(BUILT_IN)
+
+
+def test_small_models_are_shown_no_example_with_memory() -> None:
+    assert all("MEMORY" not in e.code for e in nearest("swing the tip", "X-v0", 9, memory=False))
+
+
+def test_as_many_examples_come_as_were_asked_for() -> None:
+    assert len(nearest("x", "X-v0", 0)) == 0
+    assert len(nearest("x", "X-v0", 2)) == 2
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.environment)
+def test_an_example_is_what_extraction_makes_of_its_own_fence(example: WorkedExample) -> None:
+    found = extract_program(f"```python\n{example.code}```")
+    assert found.source is not None
+    assert "".join(found.source.split()) == "".join(example.code.split())
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.environment)
+def test_an_example_lists_every_name_that_its_code_may_use(example: WorkedExample) -> None:
+    lines = shown(example).names
+    assert len(lines) == len(example.names) + 1
+    assert lines[0].startswith(f"`{example.names[0].name}` (N")
