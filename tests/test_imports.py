@@ -151,7 +151,7 @@ def test_only_the_worker_and_the_cards_compiler_execute_text_as_code(root: Path)
         for called, _ in calls(tree)
         if called in {"exec", "eval"}
     }
-    # Cards are the user's own files; their expressions are checked name by name before they compile.
+    # Cards are the user's own files, and their expressions are checked before they compile.
     outside = {path for path in runners if not path.startswith("sandbox/inside/")}
     assert outside <= {"envs/columns.py"}
 
