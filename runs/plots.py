@@ -82,7 +82,7 @@ def interval_plot(rows: Sequence[Dots], *, x_label: str, width: int = 940) -> Ma
     edges = [v for r in shown for v in (*r.values, *_bounds(r.values))]
     low, high = padded(edges, 0.05)
     height = 46 * len(shown) + 54
-    frame = Frame(low, high, 0.0, float(len(shown)), width, height, left=140, right=24)
+    frame = Frame(low, high, 0.0, float(len(shown)), width, height, left=150, right=24)
     marks = joined(_dots(frame, row, len(shown) - k - 0.5) for k, row in enumerate(shown))
     grid = _column_grid(frame, x_label)
     return svg(width, height, grid + marks, f"{x_label} of each arm")

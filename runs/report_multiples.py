@@ -74,7 +74,8 @@ def generations_plot(results: Sequence[Result], *, y_label: str, width: int = 94
     marks = _result_marks(frame, results, (floor + low) / 2)
     if failed:
         marks += text(frame.left - 6, frame.y((floor + low) / 2) + 4, "failed", "tick end")
-    grid = _generation_axes(frame, last, low, y_label) + _stair(frame, results)
+    # Without a single fitness there is no scale: ticks would be invented numbers.
+    grid = _generation_axes(frame, last, low, y_label if known else "") + _stair(frame, results)
     return svg(width, 260, grid + marks, f"{y_label} of every candidate by generation")
 
 
@@ -90,7 +91,11 @@ def _generation_axes(frame: Frame, last: int, low: float, y_label: str) -> Marku
     ]
     base = frame.height - frame.bottom
     floor = segment(frame.left, base, frame.width - frame.right, base, "axis")
-    return axes(upper, x_label="", y_label=y_label, wanted=(0, 4)) + joined(rules + names) + floor
+    return (
+        axes(upper, x_label="", y_label=y_label, wanted=(0, 4 if y_label else 0))
+        + joined(rules + names)
+        + floor
+    )
 
 
 def _row_of(frame: Frame, value: float) -> int:

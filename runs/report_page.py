@@ -118,7 +118,7 @@ def _unfinished(state: RunState, facts: RunFacts) -> str:
 def _tiles(state: RunState, candidates: Sequence[CandidateView]) -> list[Mapping[str, str]]:
     spent, failed = state.spent, sum(c.status.bad for c in candidates)
     pairs = (
-        (f"{len(candidates)} · {failed}", "candidates · of them failed"),
+        (str(len(candidates)), f"candidates, {failed} failed"),
         (count(len(state.generations)), "finished generations"),
         (count(spent.env_steps), "environment steps"),
         (count(spent.prompt_tokens + spent.completion_tokens), "tokens"),
@@ -233,11 +233,15 @@ def _work(state: RunState) -> list[tuple[str, str]]:
     return [
         ("environment steps", count(state.spent.env_steps)),
         ("units of training", count(len(reports))),
-        ("training, wall time of all units", duration(sum(r.wall_s for r in reports))),
-        ("training, processor time", duration(sum(r.cpu_s for r in reports))),
+        ("training, wall time of all units", _sum_text([r.wall_s for r in reports])),
+        ("training, processor time", _sum_text([r.cpu_s for r in reports])),
         ("reward calls", f"{count(calls)}, {duration(wall)} in all" if calls else MISSING),
         ("wall time of the run", duration(state.spent.wall_s)),
     ]
+
+
+def _sum_text(seconds: Sequence[float]) -> str:
+    return duration(sum(seconds)) if seconds else MISSING
 
 
 def _phases(facts: RunFacts) -> list[tuple[str, str]]:

@@ -49,7 +49,7 @@ def test_bars_and_dots_stay_within_the_drawing() -> None:
     drawing = interval_plot([Dots("best", (-1e6, 1e6), "best")], x_label="x")
     (bar,) = of_class(drawing, "bar")
     left, width = float(bar.attrib["x"]), float(bar.attrib["width"])
-    assert 140 <= left < left + width <= 940 - 24
+    assert 150 <= left < left + width <= 940 - 24
 
 
 def test_equal_values_are_drawn_too() -> None:
@@ -76,6 +76,7 @@ def test_a_search_in_which_all_failed_is_a_row_of_crosses() -> None:
     drawing = generations_plot([Result("a", 0, None), Result("b", 0, None)], y_label="fitness")
     assert len(of_class(drawing, "cross")) == 2
     assert not of_class(drawing, "stair")
+    assert not {"0", "0.0", "0.5", "1.0"} & {n.text for n in tree(drawing).iter("text")}
 
 
 def test_the_stair_never_descends() -> None:
