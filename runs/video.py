@@ -154,7 +154,7 @@ def episode_frames(task: Task, act: Act, *, seed: int, limit: int, every: int) -
                 return
 
 
-def _picture(env: Any) -> Frame | None:  # noqa: ANN401 - gymnasium's types of render are open
+def _picture(env: Any) -> Frame | None:
     with contextlib.suppress(NotImplementedError):
         drawn = env.render()
         return None if drawn is None else np.ascontiguousarray(drawn, dtype=np.uint8)
