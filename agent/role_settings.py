@@ -9,7 +9,7 @@ FRESH_HINTS = (
     "",
     "Use few terms: one main term and at most two small ones.",
     "Keep every term bounded with np.tanh, np.exp or np.clip.",
-    "Pay for change from step to step, as in `height - prev_height`.",
+    "Pay for progress: how much one listed name has changed since its `prev_` value.",
     "Let the main term count only where a condition for safe behaviour holds (np.where).",
     "Shape the posture or approach that the behaviour needs before it succeeds.",
 )

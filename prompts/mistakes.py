@@ -1,9 +1,11 @@
 """What small models get wrong in batch code, found in the text of a failed program."""
 
 import ast
+import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+_AMBIENT = {*dir(builtins), "np", "numpy", "math"}
 _OVER_ALL = frozenset(
     {"sum", "mean", "max", "min", "std", "var", "any", "all", "prod", "median", "norm"}
 )
@@ -12,6 +14,7 @@ _REDUCES = "works on all N environments at once: leave it out on (N,), write axi
 _ONE_ROW = "is one environment, not a coordinate: write x[:, 0] on (N, k), x itself on (N,)"
 _BRANCH = "needs one truth value, arrays have N: write np.where(condition, a, b), `&`, `|`, `~`"
 _BUILTIN = "takes one number, not an array: use the function of np, or leave it out"
+_UNKNOWN = "is not among the parameters: add it to them if it is listed above, else do without it"
 _MODULE_MEMORY = "is only the value at the start: take the parameter `memory` and use it instead"
 
 
@@ -37,7 +40,8 @@ def mistakes(program: str, *, limit: int = 4) -> tuple[Mistake, ...]:
     found: dict[int, Mistake] = {}
     for function in functions:
         names = {a.arg for a in (*function.args.args, *function.args.kwonlyargs)}
-        for node, advice in _suspects(function, names):
+        unknown = _unknown(function, _bound(tree) | _AMBIENT)
+        for node, advice in (*_suspects(function, names), *unknown):
             code = ast.unparse(node)
             short = code if len(code) <= 80 else code[:77] + "..."
             found.setdefault(node.lineno, Mistake(node.lineno, short, advice))
@@ -55,6 +59,23 @@ def _suspects(function: ast.FunctionDef, names: set[str]) -> Iterator[tuple[ast.
             yield node, _BRANCH
         elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
             yield from ((node, advice) for advice in _subscript(node, node.value.id, names))
+
+
+def _bound(tree: ast.AST) -> set[str]:
+    """Every name that is given a value anywhere within ``tree``."""
+    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not _is_read(n)}
+    names |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+    return names | {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+
+
+def _unknown(function: ast.FunctionDef, known: set[str]) -> Iterator[tuple[ast.expr, str]]:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name) and _is_read(node) and node.id not in known:
+            yield node, _UNKNOWN
+
+
+def _is_read(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Load)
 
 
 def _call(node: ast.Call) -> Iterator[str]:

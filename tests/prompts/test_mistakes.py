@@ -19,6 +19,7 @@ def program(line: str) -> str:
         ("v > 0 and v < 1", "np.where"),
         ("not v", "np.where"),
         ("max(v, 0)", "function of np"),
+        ("v * torso_height", "not among the parameters"),
         ("v - MEMORY['best']", "parameter `memory`"),
     ],
 )
