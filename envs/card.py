@@ -15,6 +15,7 @@ from rewardsmith.errors import ConfigError
 
 RESERVED = frozenset({"action", "terminated", "truncated", "memory", "np", "fitness", "success"})
 DEFAULT_MAX_STEPS = 1_000
+MAX_SCALARS = 64  # longer observations become one vector field
 DEFAULT_DT = 1.0  # s; for environments that do not say how long a step is
 
 
@@ -69,7 +70,7 @@ def read_card(path: Path) -> CardFile:
     """Returns the card in a YAML file.
 
     Raises:
-        ConfigError: it cannot be read, a key is unknown or missing, or a field's name cannot be used.
+        ConfigError: it cannot be read, a key is unknown or missing, or a name cannot be used.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -105,7 +106,8 @@ def spec_of(request: EnvRequest, card: CardFile | None) -> EnvSpec:
         ConfigError: the environment cannot be made, its action space is not supported, or the card
             does not fit it; the message names the field, what was found and what exists.
     """
-    from rewardsmith.envs.recorder import attribute, plain_env
+    from rewardsmith.envs.recorder import plain_env
+    from rewardsmith.envs.references import attribute
 
     env = plain_env(request.id, request.kwargs, max_steps=card.max_steps if card else None)
     try:
@@ -146,7 +148,7 @@ def prove(spec: EnvSpec, env: Any) -> None:
 
 
 def generated_fields(space: Any) -> tuple[Field, ...]:
-    """Returns one field per number of a Box observation, or one per key of a Dict of boxes.
+    """Returns one field per number of a flat Box observation, or one per key of a Dict.
 
     Raises:
         ConfigError: the space is of another kind; a card file is needed.
@@ -155,6 +157,8 @@ def generated_fields(space: Any) -> tuple[Field, ...]:
 
     if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1:
         size = int(space.shape[0])
+        if size > MAX_SCALARS:
+            return (Field("obs", (size,), "1", "the observation", "obs"),)
         return tuple(
             Field(f"obs_{i}", (), "1", f"observation number {i} of {size}", f"obs[{i}]")
             for i in range(size)
@@ -163,7 +167,13 @@ def generated_fields(space: Any) -> tuple[Field, ...]:
         return (Field("obs", (), "1", f"observation, 0 to {int(space.n) - 1}", "obs"),)
     if isinstance(space, gymnasium.spaces.Dict):
         return tuple(
-            Field(_identifier(key), tuple(part.shape or ()), "1", f"observation {key!r}", f"obs[{key!r}]")
+            Field(
+                _identifier(key),
+                tuple(part.shape or ()),
+                "1",
+                f"observation {key!r}",
+                f"obs[{key!r}]",
+            )
             for key, part in space.items()
         )
     raise ConfigError(
@@ -188,8 +198,8 @@ def action_of(space: Any, meaning: str, env_id: str) -> ActionSpec:
         low, high = (tuple(float(x) for x in b.ravel()) for b in (space.low, space.high))
         return ActionSpec(tuple(space.shape), low, high, None, meaning or "a vector of numbers")
     raise ConfigError(
-        f"{env_id}: actions of kind {space} are not supported; a Box with finite bounds or Discrete "
-        "is wanted (a wrapper such as gymnasium.wrappers.RescaleAction can help: --wrapper)"
+        f"{env_id}: actions of kind {space} are not supported; a Box with finite "
+        "bounds or Discrete is wanted (a wrapper such as gymnasium.wrappers.RescaleAction can help: --wrapper)"
     )
 
 
@@ -247,7 +257,8 @@ def _check_names(card: CardFile, where: str) -> None:
             raise ConfigError(f"{where}: field {name!r} is no name that a program can use")
         if name in RESERVED or name.startswith(("prev_", "_")):
             raise ConfigError(
-                f"{where}: field {name!r} is reserved ({', '.join(sorted(RESERVED))}, prev_..., _...)"
+                f"{where}: field {name!r} is reserved "
+                f"({', '.join(sorted(RESERVED))}, prev_..., _...)"
             )
     both = sorted(set(card.fields) & set(card.hidden))
     if both:

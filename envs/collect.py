@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Act = Callable[[Any], Any]
 
 
-def steps_of(
+def steps_of(  # noqa: PLR0913  (the parts of a step; all but the first three by name)
     rows: Sequence["Row"],
     num_envs: int,
     spec: EnvSpec,
@@ -123,7 +123,11 @@ def _episode(
         truncated = truncated or len(rows) == max_steps
     last = np.arange(len(rows)) == len(rows) - 1
     steps = steps_of(
-        rows, 1, spec, action=np.array(actions), terminated=last & terminated,
+        rows,
+        1,
+        spec,
+        action=np.array(actions),
+        terminated=last & terminated,
         truncated=last & truncated,
     )
     return Episode(seed, spec.dt, steps, snapshots)

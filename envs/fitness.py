@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rewardsmith.envs.recorder import attribute
+from rewardsmith.envs.references import attribute
 from rewardsmith.envs.step import Episode
 from rewardsmith.envs.task import Score, Task
 from rewardsmith.errors import ConfigError, TrainingError
@@ -18,12 +18,12 @@ DEFAULT_NAME = "fitness"
 
 
 def load_fitness(reference: str) -> Fitness:
-    """Returns the fitness at ``module:function``, ``file.py`` (function ``fitness``) or ``file.py:name``.
+    """Returns the fitness at ``module:function``, ``file.py`` or ``file.py:function``.
 
     What it returns may be a ``Score`` or a plain number; either way it must be finite.
 
     Raises:
-        ConfigError: the file, the module or the function is missing, or the file raises when loaded.
+        ConfigError: file, module or function is missing, or the file raises when loaded.
     """
     place, colon, name = reference.rpartition(":")
     if reference.endswith(".py"):
@@ -33,7 +33,9 @@ def load_fitness(reference: str) -> Fitness:
     elif colon:
         function = attribute(reference, "fitness")
     else:
-        raise ConfigError(f"fitness {reference!r}: FILE.py, FILE.py:function or module:function is wanted")
+        raise ConfigError(
+            f"fitness {reference!r}: FILE.py, FILE.py:function or module:function is wanted"
+        )
     if not callable(function):
         raise ConfigError(f"fitness {reference!r} is a {type(function).__name__}, not a function")
     return _checked(function, reference)
@@ -96,7 +98,7 @@ def _score(value: Any, episode: Episode, reference: str) -> Score:
         )
     if not math.isfinite(value.fitness):
         raise TrainingError(
-            f"fitness {reference} returned {value.fitness} for the episode with seed {episode.seed}; "
-            "a finite number is wanted"
+            f"fitness {reference} returned {value.fitness} for the episode with seed "
+            f"{episode.seed}; a finite number is wanted"
         )
     return Score(float(value.fitness), value.success, value.outcome)

@@ -22,7 +22,7 @@ def distance(episode: Episode) -> Score:
 
 
 def upright_distance(episode: Episode) -> Score:
-    """Metres travelled along x in steps that ended with the torso not on its back (``torso_up`` > 0)."""
+    """Metres travelled along x in steps that ended with ``torso_up`` > 0 ."""
     upright = episode.steps.after["torso_up"] > 0.0
     outcome = _fell(episode)
     if float(np.mean(upright)) < 0.5:
@@ -32,9 +32,11 @@ def upright_distance(episode: Episode) -> Score:
 
 def seconds_upright(episode: Episode) -> Score:
     """Seconds until the poles fell, or the length of the episode if they never did."""
-    fell = episode.steps.after["fallen"] > 0.0
-    steps = int(np.argmax(fell)) if fell.any() else episode.length
-    return Score(steps * episode.dt, not fell.any(), "fell" if fell.any() else "time limit")
+    # The environment tells a fall from a tip position that is up to a substep old: either counts.
+    fallen = (episode.steps.after["fallen"] > 0.0) | episode.steps.terminated
+    fell = bool(fallen.any())
+    steps = int(np.argmax(fallen)) if fell else episode.length
+    return Score(steps * episode.dt, not fell, "fell" if fell else "time limit")
 
 
 def reach(episode: Episode) -> Score:

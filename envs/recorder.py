@@ -1,12 +1,12 @@
 """The environment as the trainer sees it: every step carries the card's row, rewards come later."""
 
-import importlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import gymnasium
 
 from rewardsmith.envs.columns import Columns, ResetInfo, bind
+from rewardsmith.envs.references import attribute
 from rewardsmith.envs.task import EnvSpec, FloatArray
 from rewardsmith.errors import ConfigError
 
@@ -112,28 +112,12 @@ def plain_env(
             env_id, max_episode_steps=max_steps, disable_env_checker=True, **kwargs
         )
     except gymnasium.error.DependencyNotInstalled as error:
-        raise ConfigError(f"environment {env_id!r} needs a package that is missing: {error}") from error
+        raise ConfigError(
+            f"environment {env_id!r} needs a package that is missing: {error}"
+        ) from error
     except (gymnasium.error.Error, ImportError) as error:
         raise ConfigError(f"environment {env_id!r} cannot be made: {error}") from error
     except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ConfigError(
             f"environment {env_id!r} refused {dict(kwargs)}: {type(error).__name__}: {error}"
         ) from error
-
-
-def attribute(reference: str, what: str) -> Any:
-    """Imports ``module:attr``.
-
-    Raises:
-        ConfigError: the text has another form, or the module or the attribute is missing.
-    """
-    module_name, colon, name = reference.partition(":")
-    if not (module_name and colon and name):
-        raise ConfigError(f"{what} {reference!r}: the form module:attr is wanted")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(f"{what} {reference!r}: {error}") from error
-    if not hasattr(module, name):
-        raise ConfigError(f"{what} {reference!r}: module {module_name} has no {name!r}")
-    return getattr(module, name)

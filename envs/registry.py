@@ -1,7 +1,8 @@
-"""Which tasks there are: built-in cards, suites of installed packages, and environments of one's own."""
+"""Which tasks there are: built-in cards, suites of packages, environments of one's own."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rewardsmith.envs.card import CardFile, EnvRequest, parse_card, read_card, spec_of
+from rewardsmith.envs.fitness import load_fitness
 from rewardsmith.envs.task import Task
 from rewardsmith.errors import ConfigError
 
@@ -28,7 +30,7 @@ def task_ids() -> tuple[str, ...]:
     return (*sorted(_cards()), *sorted(_suite_tasks()))
 
 
-def find_task(  # noqa: PLR0913  (the flags of a task; all but the first have defaults)
+def find_task(
     env_id: str,
     *,
     text: str | None = None,
@@ -49,19 +51,30 @@ def find_task(  # noqa: PLR0913  (the flags of a task; all but the first have de
         wrappers: ``module:attr`` of wrappers, applied after those of the card.
 
     Raises:
-        ConfigError: unknown environment (the nearest names are given), or card or fitness are wrong.
+        ConfigError: unknown environment (the nearest names are given), wrong card or fitness.
     """
     suite = _suite_tasks()
     if card is None and env_id in suite and not (env_kwargs or wrappers):
         task = suite[env_id]
         return _changed(task, text=text, fitness=fitness)
-    found = read_card(card) if card is not None else _built_in(env_id)
+    found = read_card(card) if card is not None else _built_in(env_id, env_kwargs or {})
     if found is None:
         _known(env_id)
     real_id = (found.env if found else None) or env_id
     kwargs = {**(found.kwargs if found else {}), **(env_kwargs or {})}
     request = EnvRequest(real_id, kwargs, (*(found.wrappers if found else ()), *wrappers))
+    if fitness is None and found is not None and card is not None and found.fitness is not None:
+        fitness_of_card = _beside(card, found.fitness)
+        load_fitness(fitness_of_card)
+        found = found.model_copy(update={"fitness": fitness_of_card})
     return _task(env_id, spec_of(request, found), found, text=text, fitness=fitness)
+
+
+def _beside(card: Path, fitness: str) -> str:
+    """Returns the card's fitness with a file's path made absolute, from the card's folder."""
+    if ".py" not in fitness:
+        return fitness
+    return str((card.resolve().parent / fitness).resolve())
 
 
 def _task(
@@ -91,10 +104,6 @@ def _meaning(card: CardFile | None, fitness: str | None, *, own: bool) -> str:
 
 
 def _changed(task: Task, *, text: str | None, fitness: str | None) -> Task:
-    from dataclasses import replace
-
-    from rewardsmith.envs.fitness import load_fitness
-
     if text:
         task = replace(task, text=text)
     if fitness:
@@ -124,7 +133,9 @@ def _known(env_id: str) -> None:
     if env_id in names:
         return
     near = difflib.get_close_matches(env_id, names, n=3, cutoff=0.4)
-    newest = [n for n in names if n.rpartition("-v")[0].lower() == env_id.rpartition("-v")[0].lower()]
+    newest = [
+        n for n in names if n.rpartition("-v")[0].lower() == env_id.rpartition("-v")[0].lower()
+    ]
     shown = ", ".join(dict.fromkeys([*newest, *near])) or "none near it"
     raise ConfigError(
         f"unknown environment {env_id!r}; nearest names: {shown} "
@@ -137,16 +148,27 @@ def _cards() -> tuple[str, ...]:
     return tuple(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
-def _built_in(env_id: str) -> CardFile | None:
+def _built_in(env_id: str, kwargs: Mapping[str, Any]) -> CardFile | None:
+    """Returns the card of that name, or the one of that environment whose kwargs are asked for."""
     if env_id not in _cards():
         return None
-    path = files("rewardsmith.envs").joinpath("cards").joinpath(f"{env_id}.yaml")
-    return parse_card(path.read_text(encoding="utf-8"), f"built-in card {env_id}")
+    card = _card(env_id)
+    # "LunarLander-v3" with continuous=True has another action than the card of that name tells.
+    for name in sorted(_cards()) if kwargs else ():
+        other = _card(name)
+        if other.env == env_id and other.kwargs and other.kwargs.items() <= kwargs.items():
+            card = other
+    return card
+
+
+def _card(name: str) -> CardFile:
+    path = files("rewardsmith.envs").joinpath("cards").joinpath(f"{name}.yaml")
+    return parse_card(path.read_text(encoding="utf-8"), f"built-in card {name}")
 
 
 @cache
 def _suite_tasks() -> dict[str, Task]:
-    from rewardsmith.envs.recorder import attribute
+    from rewardsmith.envs.references import attribute
 
     found: dict[str, Task] = {}
     for name, reference in suites().items():

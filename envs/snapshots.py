@@ -9,7 +9,7 @@ from rewardsmith.errors import ConfigError
 
 
 def capture(env: Any) -> FloatArray | None:
-    """Returns the state before the next step: (n,) float64, or None where there is no way to restore it.
+    """Returns the state before the next step: (n,) float64, or None if none can be restored.
 
     MuJoCo only: physics state and the solver's warm start, so that the continuation is the same to
     the bit, then the steps already counted by the time limit.
@@ -35,7 +35,7 @@ def restore(env: Any, state: FloatArray) -> None:
         state: what ``capture`` returned.
 
     Raises:
-        ConfigError: the environment's simulator cannot be restored, or the state is another model's.
+        ConfigError: the simulator cannot be restored, or the state is another model's.
     """
     simulation = _simulation(env)
     if simulation is None:
@@ -48,7 +48,7 @@ def restore(env: Any, state: FloatArray) -> None:
         raise ConfigError(f"a snapshot of shape {state.shape} was given, {(wanted,)} is wanted")
     mujoco.mj_setState(model, data, state[:-1], _parts())
     mujoco.mj_forward(model, data)
-    # mj_forward moved the warm start on; without the saved one the continuation differs in the last bits.
+    # mj_forward moved the warm start on; with it the continuation differs in the last bits.
     mujoco.mj_setState(model, data, state[:-1], _parts())
     limit = _time_limit(env)
     if limit is not None and state[-1] >= 0:

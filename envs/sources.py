@@ -147,7 +147,9 @@ def _contact_reader(data: Any, count: int) -> Callable[[], frozenset[int]]:
 
 
 def _literals(node: ast.Call, name: str, count: int) -> list[str]:
-    values = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    values = [
+        a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)
+    ]
     if len(values) != count or len(node.args) != count or node.keywords:
         raise SourceError(f"{name} wants {count} name(s) in quotes: {NAMES[name]}")
     return values
@@ -165,7 +167,9 @@ def _place(bare: Any, name: str, wanted: str) -> Any:
     data = _data(bare, name)
     known = _names(bare.model, kind)
     if wanted not in known:
-        raise SourceError(f"there is no {kind} {wanted!r}{_near(wanted, known)}; {_some(kind, known)}")
+        raise SourceError(
+            f"there is no {kind} {wanted!r}{_near(wanted, known)}; {_some(kind, known)}"
+        )
     return getattr(getattr(data, kind)(wanted), attribute)
 
 

@@ -12,7 +12,7 @@ from rewardsmith.envs.task import BoolArray, FloatArray
 
 @dataclass(frozen=True)
 class Steps:
-    """Recorded steps of N environments, time-major: row ``t * num_envs + i`` is step t of environment i.
+    """Recorded steps of N environments, time-major: row ``t * num_envs + i`` is step t of i.
 
     ``after[name]`` (rows, *shape) holds a field after the action (at an episode's last step the
     terminal state, never the auto-reset one); ``before[name]`` the same field before it (at an
@@ -36,7 +36,7 @@ class Steps:
         return len(self.terminated)
 
     def take(self, index: npt.NDArray[np.int64]) -> "Steps":
-        """Returns the rows at ``index`` as unrelated steps: one environment each, all marked as starts."""
+        """Returns the rows at ``index`` as unrelated steps: an environment each, all starts."""
         return Steps(
             num_envs=len(index),
             after={k: v[index] for k, v in self.after.items()},

@@ -1,4 +1,4 @@
-"""What is to be learned: a text, an environment with its card, and a fitness that rewards never see."""
+"""What is to be learned: a text, an environment with its card, a fitness that no reward sees."""
 
 import math
 from collections.abc import Mapping

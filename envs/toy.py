@@ -7,11 +7,17 @@ from rewardsmith.envs.task import ActionSpec, EnvSpec, Field, Score, Task
 
 _NEAR_M = 0.1
 _FIELDS = (
-    Field("position", (), "m", "position of the point on the line, within -3 and 3", "env.position"),
+    Field(
+        "position", (), "m", "position of the point on the line, within -3 and 3", "env.position"
+    ),
     Field("velocity", (), "m/s", "velocity of the point, positive to the right", "env.velocity"),
     Field("target", (), "m", "position of the target, 1 to 2 m to the left or right", "env.target"),
     Field(
-        "distance", (), "m", "distance from the point to the target", "abs(env.position - env.target)"
+        "distance",
+        (),
+        "m",
+        "distance from the point to the target",
+        "abs(env.position - env.target)",
     ),
 )
 _HIDDEN = (Field("out", (), "0 or 1", "the point left the line", "abs(env.position) > 3.0"),)
@@ -19,7 +25,9 @@ _HIDDEN = (Field("out", (), "0 or 1", "the point left the line", "abs(env.positi
 
 def tasks() -> tuple[Task, ...]:
     """Returns the point task with a continuous force, and the one with three actions."""
-    force = ActionSpec((1,), (-1.0,), (1.0,), None, "force on the point in newtons, positive to the right")
+    force = ActionSpec(
+        (1,), (-1.0,), (1.0,), None, "force on the point in newtons, positive to the right"
+    )
     push = ActionSpec((), (), (), 3, "0: push left with 1 N, 1: no force, 2: push right with 1 N")
     return (
         _task("rewardsmith/Point-v0", force, {}),
