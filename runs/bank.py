@@ -153,7 +153,7 @@ class Bank:
             return _Index()
         except (OSError, ValidationError) as error:
             raise StoreError(
-                f"{path}: the bank's index is damaged: {error}; remove the folder to start a new one"
+                f"{path}: the index is damaged: {error}; remove the folder to start a new bank"
             ) from error
 
     def _within_size(

@@ -1,7 +1,7 @@
 """What a handful of seeds does and does not say: intervals, robust means, paired comparison.
 
-Source of the robust statistics: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the
-Statistical Precipice" (interquartile mean, stratified bootstrap, probability of improvement).
+Source of the robust statistics: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of
+the Statistical Precipice" (interquartile mean, stratified bootstrap, probability of improvement).
 """
 
 import math
@@ -92,7 +92,7 @@ def bootstrap(
         draws: number of resamplings.
         level: coverage in (0, 1).
 
-    Source: stratified bootstrap as in Agarwal et al. 2021, section 4.2: tasks are kept, seeds drawn.
+    Source: stratified bootstrap, Agarwal et al. 2021, section 4.2: tasks are kept, seeds drawn.
     """
     samples = [_sample(group) for group in groups]
     if not samples:

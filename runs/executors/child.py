@@ -1,5 +1,6 @@
 """One job as a child process: started, watched, limited in time, ended with all it started."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -129,10 +130,8 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     """Ends a child and every process of its group: asked first, killed after a short grace."""
     if process.poll() is None:
         _signal(process.pid, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            pass
     # The leader may be gone and others of its group not; the group's number is still theirs then.
     _signal(process.pid, signal.SIGKILL)
     process.wait()

@@ -3,7 +3,7 @@
 import os
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ class Local:
                     rules,
                     core=core,
                     cancel=cancel,
-                    watch=lambda state, unit=unit: events.put(_Event(unit, progress=state)),
+                    watch=_teller(unit, events),
                 )
                 events.put(_Event(unit, report=report))
             except Cancelled:
@@ -99,6 +99,10 @@ class Local:
             # The job boundary: whatever happens to one job is told, and the others go on.
             except Exception as error:  # noqa: BLE001
                 events.put(_Event(unit, error=error))
+
+
+def _teller(unit: Unit, events: "queue.SimpleQueue[_Event]") -> Callable[[dict[str, Any]], None]:
+    return lambda state: events.put(_Event(unit, progress=state))
 
 
 def _answers(
@@ -122,7 +126,7 @@ def _answers(
 
 
 def _error_of(lost: list[_Event]) -> BaseException:
-    """Returns one error for all lost units, of the kind of the first that is not a `TrainingError`."""
+    """Returns one error for all lost units, not a `TrainingError` if one is not."""
     others = [e.error for e in lost if not isinstance(e.error, TrainingError)]
     if others and others[0] is not None:
         return others[0]

@@ -43,7 +43,7 @@ class _Means:
 
 
 class CurveWatch:
-    """Samples the policy ``unit.eval_points`` times and writes ``curve.jsonl`` and ``progress.json``.
+    """Samples the policy ``unit.eval_points`` times; writes ``curve.jsonl`` and ``progress.json``.
 
     The episodes of the curve have seeds of their own: neither a training nor a judgement sees them.
     """

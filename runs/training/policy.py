@@ -7,6 +7,7 @@ follow from the spec; what does not match is refused.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +26,7 @@ SPEC_FILE = "policy.json"
 
 
 class Normalisation(BaseModel):
-    """Running statistics of observations: ``clip((x - mean) / sqrt(var + epsilon), -clip, clip)``."""
+    """Statistics of observations: ``clip((x - mean) / sqrt(var + epsilon), -clip, clip)``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -75,7 +76,7 @@ def action_part(action: ActionSpec) -> dict[str, Any]:
 def _layers(prefix: str, sizes: tuple[int, ...]) -> Shapes:
     """Weights and biases of a fully connected net; every second module is the activation."""
     shapes: Shapes = {}
-    for i, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         shapes |= _affine(f"{prefix}.{2 * i}", fan_in, fan_out)
     return shapes
 
@@ -154,7 +155,7 @@ class Policy:
 
     def _normalised(self, observation: npt.ArrayLike) -> Float32Array:
         flat = np.asarray(observation).reshape(-1)
-        if self.spec.normalisation is None:
+        if self.spec.normalisation is None or self._spread is None:
             return flat.astype(np.float32)
         clip = self.spec.normalisation.clip
         return np.clip((flat - self._centre) / self._spread, -clip, clip).astype(np.float32)

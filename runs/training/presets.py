@@ -33,10 +33,11 @@ def hyperparams(
 ) -> dict[str, Any]:
     """Returns the preset of ``trainer`` for an environment, with ``changes`` on top.
 
-    Applying it to its own result changes nothing. A trainer of somebody else's gets ``changes`` alone.
+    Applying it to its own result changes nothing. A trainer of somebody else's gets ``changes``
+    alone.
 
     Raises:
-        ConfigError: ``changes`` has a name that the trainer does not know, or a value of another type.
+        ConfigError: ``changes`` has a name that the trainer does not know, or an unfit value.
     """
     changed = dict(changes or {})
     if trainer not in TRAINERS:
@@ -55,7 +56,7 @@ def default_steps(env_id: str, trainer: str) -> int:
 
 def _preset(trainer: str, env_id: str) -> dict[str, Any]:
     presets = _presets()[trainer]
-    return presets["default"] | presets.get(env_id, {})
+    return {**presets["default"], **presets.get(env_id, {})}
 
 
 def _check(trainer: str, name: str, value: Any, defaults: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ class NativeReward:
     """The environment's own reward, through the same deferred path as every program."""
 
     def rewards(self, steps: Steps, *, carry: bool = False) -> RewardBatch:
-        """Returns ``steps.native_reward`` as total, and as the one component ``native``."""
+        """Returns ``steps.native_reward`` as total and as the one component ``native``."""
         del carry  # a recorded reward has no memory
         return RewardBatch(total=steps.native_reward, components={"native": steps.native_reward})
 
@@ -23,7 +23,7 @@ class NativeReward:
 
 
 class MeteredReward:
-    """A reward source that counts calls and the wall time they took, in ``calls`` and ``wall_s``."""
+    """A reward source that counts its calls and their wall time, ``calls`` and ``wall_s``."""
 
     def __init__(self, source: RewardSource) -> None:
         self._source = source
@@ -56,7 +56,7 @@ class MeteredReward:
 
 
 def open_reward(unit: Unit) -> MeteredReward:
-    """Returns the reward that ``unit`` is to be trained with; starts a worker if it is a program."""
+    """Returns the reward that ``unit`` is to be trained with; a program gets a worker."""
     if unit.program is None:
         return MeteredReward(NativeReward())
     from rewardsmith.sandbox.client import RewardClient

@@ -46,7 +46,7 @@ def load_episodes(path: Path) -> tuple[Episode, ...]:
         StoreError: the file is missing, damaged, or not such a file.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         return tuple(_episode(arrays, i) for i in range(len(arrays["seed"])))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

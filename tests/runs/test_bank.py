@@ -7,6 +7,7 @@ import pytest
 from rewardsmith.envs import toy
 from rewardsmith.envs.collect import random_act, rollout
 from rewardsmith.envs.step import Episode
+from rewardsmith.envs.task import Task
 from rewardsmith.errors import StoreError
 from rewardsmith.runs.bank import INDEX, RANDOM, Bank, collect_random
 
@@ -120,7 +121,7 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", [CONTINUOUS, DISCRETE], ids=["continuous", "discrete"])
-def test_random_policies_fill_the_bank_once(task: toy.Task, tmp_path: Path) -> None:
+def test_random_policies_fill_the_bank_once(task: Task, tmp_path: Path) -> None:
     bank = Bank(tmp_path)
     bank.ensure_random(task, seed=3)
     rows = bank.rows

@@ -156,7 +156,7 @@ class OnPolicy(Deferred):
 
 
 class OffPolicy(Deferred):
-    """Labels each collected chunk in the replay buffer, in order of time, before it is learned from."""
+    """Labels each collected chunk in the replay buffer, in order of time, before it is used."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

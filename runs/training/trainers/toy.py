@@ -1,8 +1,8 @@
 """Search over linear policies in NumPy alone: trains a small task in a fraction of a second.
 
 The cross-entropy method (Rubinstein 1999; for policies Szita and Lorincz 2006): draw policies
-around a mean, keep the best, move the mean there. It exists so that everything around a training can be
-tried in milliseconds; the reward takes the same deferred path as with every other trainer.
+around a mean, keep the best, move the mean there. It exists so that everything around a training
+can be tried in milliseconds; the reward takes the same deferred path as with every other trainer.
 """
 
 from collections.abc import Mapping
@@ -73,7 +73,7 @@ def _search(
         if isinstance(batch, Failure):
             return batch
         watch.rewarded(steps, batch)
-        # Reward per step, not per episode: else an early end would pay wherever rewards are negative.
+        # Per step, not per episode: else an early end would pay wherever rewards are negative.
         scores = batch.total.reshape(-1, len(envs)).mean(axis=0)
         belief.update(drawn, scores, _elite(order.hyperparams, len(envs)))
         watch.updated(steps, lambda: _policy(spec, belief.mean), lambda: _spread(belief))

@@ -120,9 +120,9 @@ def test_a_job_that_dies_twice_is_an_error_with_the_end_of_its_log(
 ) -> None:
     work = jobs(tmp_path, {"die": 9}, {}, {})
     answers: list[tuple[Unit, TrainingReport]] = []
+    running = Local(workers=1, rules=rules).run(work)
     with pytest.raises(TrainingError, match=r"(?s)u0: ended with signal 9.*hello from the job"):
-        for answer in Local(workers=1, rules=rules).run(work):
-            answers.append(answer)  # noqa: PERF402 - those before the error are kept
+        answers.extend(running)
     # The others are not lost with it.
     assert [unit.id for unit, _ in answers] == ["u1", "u2"]
     assert (work[0][1] / "tries").read_text() == "xx"

@@ -41,11 +41,11 @@ CASES = [
 def model_of(algorithm: str, spec: Any, changes: dict[str, Any]) -> tuple[Any, Any]:
     small = {"n_steps": 16, "batch_size": 16} if algorithm == "ppo" else {"buffer_size": 50}
     params = hyperparams(algorithm, spec.id, small | changes)
-    env = normalised(DummyVecEnv([lambda: make_env(spec)]), params)
+    env: Any = normalised(DummyVecEnv([lambda: make_env(spec)]), params)
     model = new_model(algorithm, env, params, seed=1, device="cpu")
     with torch.no_grad():
         for weight in model.policy.parameters():
-            weight += 0.3 * torch.randn_like(weight)
+            weight.add_(torch.randn_like(weight), alpha=0.3)
     if params["normalize_obs"]:
         rng = np.random.default_rng(0)
         env.obs_rms.update(rng.standard_normal((50, 3)) * [1, 20, 0.1] + [0, 3, 8])

@@ -1,8 +1,9 @@
+from importlib.resources import files
+
 import pytest
 import yaml
 
 from rewardsmith.errors import ConfigError
-from rewardsmith.runs.training import presets
 from rewardsmith.runs.training.presets import default_steps, default_trainer, hyperparams
 from rewardsmith.runs.training.trainers import TRAINERS, find_trainer
 
@@ -53,7 +54,7 @@ def test_a_wrong_change_is_refused_with_what_is_wanted(
 
 
 def test_rollouts_are_whole_minibatches() -> None:
-    text = presets.files("rewardsmith.runs.training").joinpath("presets.yaml").read_text()
+    text = files("rewardsmith.runs.training").joinpath("presets.yaml").read_text()
     for env_id in yaml.safe_load(text)["ppo"]:
         found = hyperparams("ppo", env_id)
         assert found["n_envs"] * found["n_steps"] % found["batch_size"] == 0, env_id

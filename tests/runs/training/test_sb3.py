@@ -1,7 +1,7 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from collections.abc import Mapping
 
 import gymnasium as gym
 import numpy as np
@@ -34,7 +34,9 @@ _MIX = np.random.default_rng(0).standard_normal((3, 3))
 def with_matmul(columns: Columns, action: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     state = np.stack([columns["position"], columns["velocity"], columns["target"]], axis=1)
     effort = np.sum(action.reshape(len(action), -1) ** 2, axis=-1)
-    return np.exp(-columns["distance"]) + np.sum((state @ _MIX) ** 2, axis=-1) / 50 - 0.1 * effort
+    mixed = np.sum((state @ _MIX) ** 2, axis=-1) / 50
+    total: npt.NDArray[np.float64] = np.exp(-columns["distance"]) + mixed - 0.1 * effort
+    return total
 
 
 def small(algorithm: str, **changes: Any) -> dict[str, Any]:
