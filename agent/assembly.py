@@ -1,0 +1,148 @@
+"""Puts a run's collaborators together from its configuration."""
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from rewardsmith.agent.accounts import ledger_of, model_names
+from rewardsmith.agent.budget import BudgetedModel, Ledger
+from rewardsmith.agent.choices import critic_rounds, model_spec, recipe_of, worker_count
+from rewardsmith.agent.config import RunConfig
+from rewardsmith.agent.developing import Ask, Check, Workbench
+from rewardsmith.agent.llm import LanguageModel, Reply, Request
+from rewardsmith.agent.loop import Agent
+from rewardsmith.agent.models import make_model
+from rewardsmith.agent.proving import Prover, Recipe
+from rewardsmith.agent.prices import find_price
+from rewardsmith.agent.recorded import RecordedModel, ReplayModel
+from rewardsmith.agent.roles import settings_for
+from rewardsmith.envs.collect import concat
+from rewardsmith.envs.step import Steps
+from rewardsmith.envs.task import Task
+from rewardsmith.runs.bank import RANDOM, Bank
+from rewardsmith.runs.executors import Executor
+from rewardsmith.runs.store import CallRecords, RunStore
+
+View = Callable[..., None]
+CHECK_ROWS = 64
+BANK_ROWS = 2_000
+
+
+@dataclass(frozen=True)
+class Crew:
+    """A run's agent and its ledger."""
+
+    agent: Agent
+    ledger: Ledger
+
+
+def assemble(
+    store: RunStore,
+    config: RunConfig,
+    view: View,
+    stack: ExitStack,
+    *,
+    recorded: RunStore | None = None,
+    executor: Executor | None = None,
+) -> Crew:
+    """Returns the crew of a run.
+
+    Args:
+        store: the run.
+        config: its configuration.
+        view: is told what happens.
+        stack: closes what the crew opens.
+        recorded: a run whose recorded answers are given instead of asking any model.
+        executor: trains the units; a pool of this machine's cores if None.
+    """
+    task = store.task()
+    ledger, bank = ledger_of(store, config), Bank(store.bank_path)
+    ask = _asker(store, config, ledger, view, recorded)
+    bench = Workbench(
+        task=task,
+        ask=ask,
+        check=_checker(bank, task, config),
+        watch=view,
+        settings=lambda role: settings_for(model_spec(config, role), prompts_dir=config.prompts),
+        repair_turns=config.repair_turns,
+        critic_rounds=critic_rounds(config),
+    )
+    pool = executor or _pool(config, stack)
+    prover = Prover(store, bank, pool, ledger, view)
+    agent = Agent(
+        store=store,
+        config=config,
+        bench=bench,
+        recipe=recipe_of(task, config),
+        prover=prover,
+        watch=view,
+        parallel_asks=1 if model_spec(config, "designer").startswith("local") else 8,
+    )
+    return Crew(agent, ledger)
+
+
+def _pool(config: RunConfig, stack: ExitStack) -> Executor:
+    from rewardsmith.runs.executors.local import Local
+
+    del stack
+    return Local(workers=worker_count(config))
+
+
+def _asker(
+    store: RunStore, config: RunConfig, ledger: Ledger, view: View, recorded: RunStore | None
+) -> Ask:
+    """Returns the way to ask: recorded, within the budget; from ``recorded`` alone in a replay."""
+    models: dict[str, LanguageModel] = {}
+    records = CallRecords(recorded or store)
+
+    def made(spec: str) -> LanguageModel:
+        if recorded is not None:
+            return ReplayModel(records, model_names(recorded))
+        inner = make_model(
+            spec,
+            run_dir=store.path,
+            notify=lambda text: view("waiting", text=text),
+            progress=lambda done, total: view("downloading", done=done, total=total),
+            prices=config.prices,
+        )
+        price = find_price(inner.name, config.prices)
+        return RecordedModel(BudgetedModel(inner, ledger, price), records)
+
+    lock = threading.Lock()
+
+    def ask(request: Request) -> Reply:
+        spec = model_spec(config, request.role)
+        with lock:
+            model = models.setdefault(spec, made(spec)) if spec not in models else models[spec]
+        reply = model.ask(request)
+        view("replied", role=request.role, usage=reply.usage, wall_s=reply.wall_s)
+        return reply
+
+    return ask
+
+
+def _checker(bank: Bank, task: Task, config: RunConfig) -> Check:
+    """Returns the contract check on steps of untrained policies: the same rows however far a run is."""
+    from rewardsmith.sandbox.check import CheckReport, check
+
+    sample: list[Steps] = []
+    lock = threading.Lock()
+
+    def checked(program: str) -> CheckReport:
+        with lock:
+            if not sample:
+                sample.append(random_steps(bank, task, config.seed))
+        return check(program, task.env, sample[0], sandbox=config.sandbox)
+
+    return checked
+
+
+def random_steps(bank: Bank, task: Task, seed: int) -> Steps:
+    """Returns some steps of untrained policies, collecting them first if the bank has none."""
+    bank.ensure_random(task, rows=BANK_ROWS, seed=seed)
+    steps = concat(bank.episodes(policy=RANDOM))
+    drawn = np.random.default_rng(seed).choice(steps.rows, size=CHECK_ROWS, replace=False)
+    return steps.take(np.sort(drawn))

@@ -1,0 +1,253 @@
+"""The command line. Everything heavy is imported inside the command that needs it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from rewardsmith.agent.flags import given, shared_flags
+from rewardsmith.errors import Interrupted, RewardsmithError
+
+app = typer.Typer(
+    name="rewardsmith",
+    help="Words in, a proven reward function out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="folder of a run")]
+EnvId = Annotated[str, typer.Option("--env", help="environment id")]
+CardPath = Annotated[Path | None, typer.Option("--card", help="YAML card of the environment")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+) -> None:
+    """Words in, a proven reward function out."""
+    if version:
+        from rewardsmith import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+@shared_flags
+def design(
+    text: Annotated[str | None, typer.Argument(help="the behaviour, in words")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with any of these flags")] = None,
+    pause_after: Annotated[
+        bool, typer.Option("--pause-after", help="stop after each generation for your feedback")
+    ] = False,
+    no_video: Annotated[bool, typer.Option("--no-video", help="record no video")] = False,
+    as_json: AsJson = False,
+    **flags: Any,  # noqa: ANN401
+) -> None:
+    """Turn a sentence into reward code that really trained a policy."""
+    from rewardsmith.agent.config import make_config, read_config
+    from rewardsmith.agent.session import design as run
+
+    values = (read_config(config) if config else {}) | given(flags)
+    values |= {"text": text} if text else {}
+    values |= {"pause_after": True} if pause_after else {}
+    values |= {"video": False} if no_video else {}
+    made = make_config(values, source=str(config or ""))
+    _finish(run(made, view=_view(as_json)), as_json)
+
+
+@app.command()
+def resume(run: RunPath, as_json: AsJson = False) -> None:
+    """Go on with a run that was stopped, killed or paused."""
+    from rewardsmith.agent.session import resume as go_on
+
+    _finish(go_on(run, view=_view(as_json)), as_json)
+
+
+@app.command()
+def replay(
+    run: RunPath,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="train again, and compare the weights")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="folder of the replayed run")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Drive a recorded run again without a model, and compare every decision."""
+    from rewardsmith.agent.replaying import replay as again
+
+    result = again(run, out=out, retrain=retrain, view=_view(as_json))
+    lines = result["differences"] or ["every decision is the same"]
+    _print(result, "\n".join(lines), as_json)
+    if result["differences"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def feedback(
+    run: RunPath,
+    text: Annotated[str | None, typer.Option(help="what should change")] = None,
+    observed: Annotated[str | None, typer.Option(help="what the policy does")] = None,
+    candidate: Annotated[str | None, typer.Option(help="the candidate that it is about")] = None,
+    edit: Annotated[Path | None, typer.Option(help="a reward.py of yours, to be trained")] = None,
+    rating: Annotated[int | None, typer.Option(min=1, max=5, help="1 bad to 5 good")] = None,
+    preferred_over: Annotated[str | None, typer.Option(help="a candidate that is worse")] = None,
+    author: Annotated[str | None, typer.Option(help="who says so")] = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Say what you saw and what you want; the next generation's prompts show it."""
+    from rewardsmith.agent.feedback import give
+
+    said = {
+        "wanted": text,
+        "observed": observed,
+        "candidate": candidate,
+        "rating": rating,
+        "preferred_over": preferred_over,
+    }
+    record = give(run, said, edit=edit, author=author)
+    _print(record.model_dump(mode="json"), f"noted as {record.id}", as_json)
+
+
+@app.command()
+@shared_flags
+def sweep(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML: tasks, models, seeds")],
+    as_json: AsJson = False,
+    **flags: Any,  # noqa: ANN401
+) -> None:
+    """Run tasks x models x seeds as a matrix that can be stopped and gone on with."""
+    from rewardsmith.agent.sweep import sweep as run
+
+    board = run(file, given(flags), view=_view(as_json))
+    _print(board.as_dict(), board.as_text(), as_json)
+
+
+@app.command()
+def show(run: RunPath, as_json: AsJson = False) -> None:
+    """Show what a run has found so far."""
+    from rewardsmith.agent.session import show as look
+
+    facts, text = look(run)
+    _print(facts, text, as_json)
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a reward program")],
+    env: EnvId,
+    card: CardPath = None,
+    sandbox: Annotated[str, typer.Option(help="auto, process or none")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Check a reward program against the contract, in its worker."""
+    from rewardsmith.agent.single import check_file
+
+    facts, text = check_file(file, env, card=card, sandbox=sandbox)
+    _print(facts, text, as_json)
+    if facts["failure"] is not None:
+        raise typer.Exit(1)
+
+
+@app.command()
+@shared_flags
+def train(
+    reward: Annotated[
+        Path | None, typer.Option(help="a reward program; without it the environment's own")
+    ] = None,
+    as_json: AsJson = False,
+    **flags: Any,  # noqa: ANN401
+) -> None:
+    """Train policies with one reward and judge them on held-out seeds."""
+    from rewardsmith.agent.single import train_file
+
+    facts, text = train_file(reward, given(flags), view=_view(as_json))
+    _print(facts, text, as_json)
+    if facts["failures"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def tasks(
+    env: Annotated[str | None, typer.Argument(help="show this environment's card")] = None,
+    card: CardPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the built-in tasks, or print the card of one environment (a start for your own)."""
+    from rewardsmith.agent.single import list_tasks, show_card
+
+    facts, text = list_tasks() if env is None else show_card(env, card)
+    _print(facts, text, as_json)
+
+
+@app.command()
+def doctor(
+    llm: Annotated[str | None, typer.Option(help="PROVIDER[:MODEL] that you mean to use")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run one known-good reward through the whole stack and name what is missing."""
+    from rewardsmith.agent.doctor import examine
+
+    facts, text, ok = examine(llm)
+    _print(facts, text, as_json)
+    if not ok:
+        raise typer.Exit(1)
+
+
+def main() -> NoReturn:
+    """Runs the command line; a failure ends with the exit code of its class (errors.py)."""
+    try:
+        app(standalone_mode=False)
+    except RewardsmithError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        _fail(Interrupted("stopped; the same command, or `rewardsmith resume RUN`, goes on"))
+    except Exception as error:  # noqa: BLE001  (the outermost boundary: a bug, or the command line's)
+        sys.exit(_usage_code(error))
+    sys.exit(0)
+
+
+def _usage_code(error: Exception) -> int:
+    """Returns the exit code of a command-line mistake after showing it; re-raises a bug."""
+    import click
+
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        _fail(Interrupted("stopped"))
+    if not isinstance(error, click.ClickException):
+        raise error
+    error.show()
+    return 2
+
+
+def _fail(error: RewardsmithError) -> NoReturn:
+    if "--json" in sys.argv:
+        document = {
+            "error": type(error).__name__,
+            "message": str(error),
+            "exit_code": error.exit_code,
+        }
+        print(json.dumps(document))
+    print(f"rewardsmith: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
+def _view(as_json: bool) -> Any:  # noqa: ANN401  (LiveView is imported late)
+    from rewardsmith.runs.live import make_view
+
+    return make_view(silent=as_json)
+
+
+def _finish(result: Any, as_json: bool) -> None:  # noqa: ANN401  (DesignResult is imported late)
+    _print(result.as_dict(), result.as_text(), as_json)
+
+
+def _print(facts: Any, text: str, as_json: bool) -> None:  # noqa: ANN401
+    print(json.dumps(facts, indent=2, allow_nan=False) if as_json else text)

@@ -1,0 +1,61 @@
+"""What a run is about to cost, before it starts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rewardsmith.agent.config import RunConfig
+from rewardsmith.runs.store import RunStore
+
+# Typical for SB3's PPO with eight MuJoCo environments on one laptop core; measured by
+# benchmarks/results/training_speed.json. Only an estimate: the live view corrects it.
+STEPS_PER_CORE_S = 1_500
+TOKENS_PER_CALL = (1_600, 700)  # prompt and completion, typical of the templates
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Trainings, env steps, model calls and hours of a whole run at its longest."""
+
+    trainings: int
+    env_steps: int
+    model_calls: int
+    tokens: int
+    training_s: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the numbers by name."""
+        return dict(vars(self))
+
+    def as_text(self) -> str:
+        """Returns one line for a person."""
+        return (
+            f"at most {self.trainings} trainings, {self.env_steps / 1e6:.2f} M env steps, "
+            f"about {_duration(self.training_s)} of training; "
+            f"about {self.model_calls} model calls, {self.tokens / 1000:.0f} k tokens"
+        )
+
+
+def estimate(config: RunConfig, store: RunStore, *, workers: int | None = None) -> Estimate:
+    """Returns what the run will take if every candidate trains and every answer is mended once."""
+    from rewardsmith.agent.choices import critic_rounds, recipe_of, worker_count
+
+    steps = recipe_of(store.task(), config).steps
+    rechecks = config.generations * config.recheck_seeds
+    searched = config.candidates * config.generations * config.seeds
+    arms = 2 if store.task().human_reward else 1
+    trainings = searched + rechecks + arms * config.final_seeds
+    per_candidate = 1 + config.repair_turns + 2 * critic_rounds(config)
+    calls = config.candidates * config.generations * per_candidate + config.generations
+    return Estimate(
+        trainings=trainings,
+        env_steps=trainings * steps,
+        model_calls=calls,
+        tokens=calls * sum(TOKENS_PER_CALL),
+        training_s=trainings * steps / STEPS_PER_CORE_S / (workers or worker_count(config)),
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,88 @@
+"""The flags that ``design`` and ``sweep`` share, in one table: flag, key of ``RunConfig``, help."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+FLAGS: tuple[tuple[str, str, type, str], ...] = (
+    ("--env", "env", str, "environment: a built-in task, any gymnasium.make id, or package:Id"),
+    ("--card", "card", Path, "YAML card that names the fields of an environment of your own"),
+    ("--fitness", "fitness", str, "FILE.py or module:function that judges an episode"),
+    ("--env-kwargs", "env_kwargs", str, 'JSON for gymnasium.make, e.g. {"gravity": -9.8}'),
+    ("--wrapper", "wrappers", list, "module:attr of a wrapper; may be repeated"),
+    ("--llm", "llm", str, "PROVIDER[:MODEL]: local, openai, litellm, manual, scripted, replay"),
+    ("--prompts", "prompts", Path, "folder whose templates replace those of the same name"),
+    ("--candidates", "candidates", int, "candidates per generation"),
+    ("--generations", "generations", int, "generations"),
+    ("--strategy", "strategy", str, "greedy, eureka or iid"),
+    ("--critic-rounds", "critic_rounds", int, "rounds of the critic before training, 0 to 3"),
+    ("--repair-turns", "repair_turns", int, "turns to mend an answer that breaks the contract"),
+    ("--algo", "algo", str, "ppo or sac"),
+    ("--hyperparams", "hyperparams", Path, "YAML with hyperparameters over the task's preset"),
+    ("--steps", "steps", int, "environment steps per training"),
+    ("--seed", "seed", int, "seed of the whole run"),
+    ("--seeds", "seeds", int, "training seeds per candidate"),
+    ("--recheck-seeds", "recheck_seeds", int, "fresh seeds before a candidate becomes the best"),
+    ("--final-seeds", "final_seeds", int, "held-out seeds of the final comparison"),
+    ("--eval-episodes", "eval_episodes", int, "judged episodes per training"),
+    ("--out", "out", Path, "folder of the run (default: results/<env>-<hash>)"),
+    ("--workers", "workers", int, "trainings at a time (default: one per core)"),
+    ("--sandbox", "sandbox", str, "auto, process or none"),
+    ("--device", "device", str, "auto, cpu or cuda"),
+    ("--max-usd", "max_usd", float, "stop before this much money is spent"),
+    ("--max-tokens", "max_tokens", int, "stop before this many tokens are used"),
+    ("--max-steps", "max_steps", int, "stop before this many environment steps are taken"),
+    ("--max-time", "max_time_s", str, "stop after this long: 90s, 30m, 2h"),
+    ("--prices", "prices", Path, "TOML with prices of models"),
+)
+
+
+def shared_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command with ``**flags`` every flag of the table; those not given arrive as None."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    added = [
+        inspect.Parameter(
+            key,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=_annotation(flag, kind, text),
+        )
+        for flag, key, kind, text in FLAGS
+    ]
+    as_keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    command.__signature__ = inspect.Signature([*as_keywords, *added])  # type: ignore[attr-defined]
+    return command
+
+
+def given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the flags that were given, as values of ``RunConfig``.
+
+    Raises:
+        ConfigError: ``--env-kwargs`` is not JSON, or ``--max-time`` not a duration.
+    """
+    import json
+
+    from rewardsmith.agent.config import seconds
+    from rewardsmith.errors import ConfigError
+
+    values = {key: value for key, value in flags.items() if value not in (None, [])}
+    if "max_time_s" in values:
+        values["max_time_s"] = seconds(values["max_time_s"])
+    if "env_kwargs" in values:
+        try:
+            values["env_kwargs"] = json.loads(values["env_kwargs"])
+        except ValueError as error:
+            raise ConfigError(f"--env-kwargs is not JSON ({error})") from error
+    for key in ("card", "hyperparams", "prompts", "out", "prices"):
+        if key in values:
+            values[key] = values[key].resolve()
+    return values
+
+
+def _annotation(flag: str, kind: type, text: str) -> Any:  # noqa: ANN401  (a typing construct)
+    shown: Any = list[str] if kind is list else kind
+    return Annotated[shown | None, typer.Option(flag, help=text, show_default=False)]

@@ -1,0 +1,228 @@
+"""The loop: generations of candidates, each designed, checked, trained and explained.
+
+There is no resume mode. Every step asks the state which records exist and does only the rest, so a
+run that was killed anywhere goes on when it is started again.
+"""
+
+import ast
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from rewardsmith.agent import roles
+from rewardsmith.agent.config import RunConfig
+from rewardsmith.agent.developing import Draft, Workbench, adopt, develop
+from rewardsmith.agent.proving import Prover, Recipe
+from rewardsmith.agent.search import STRATEGIES, best_of_generation, challenges, elect, find
+from rewardsmith.errors import AwaitingFeedback, ModelError
+from rewardsmith.runs.records import Candidate, Evidence, Generation, Proposal, RunState
+from rewardsmith.runs.store import RunStore, write_durably
+
+Watch = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Agent:
+    """One run at work. Collaborators are given; nothing is remembered here."""
+
+    store: RunStore
+    config: RunConfig
+    bench: Workbench
+    recipe: Recipe
+    prover: Prover
+    watch: Watch
+    parallel_asks: int = 1
+
+    def run(self) -> RunState:
+        """Does whatever is left of the run and returns its final state.
+
+        Raises:
+            AwaitingFeedback: a generation ended and ``pause_after`` is set.
+            BudgetExhausted: a hard limit was reached; what exists is kept.
+            ModelError, TrainingError, SandboxUnavailable: see ``errors.py``; resume later.
+        """
+        if self.store.state().awaiting:
+            self.store.append("resumed", {})
+        for number in range(self.config.generations):
+            if number >= len(self.store.state().generations):
+                self._timed(lambda number=number: self._generation(number))
+                self._pause(number)
+        self._timed(self._final)
+        if not self.store.state().finished:
+            self.store.append("finished", {})
+        return self.store.state()
+
+    def _timed(self, work: Callable[[], None]) -> None:
+        started = time.monotonic()
+        try:
+            work()
+        finally:
+            self.store.append("worked", {"wall_s": round(time.monotonic() - started, 3)})
+
+    def _pause(self, number: int) -> None:
+        if self.config.pause_after and number + 1 < self.config.generations:
+            self.store.append("paused", {"generation": number})
+            raise AwaitingFeedback(
+                f"generation {number} is done and waits for you: "
+                f'`rewardsmith feedback {self.store.path} --text "..."`, then '
+                f"`rewardsmith resume {self.store.path}`"
+            )
+
+    def _generation(self, number: int) -> None:
+        self.watch("generation_started", number=number, of=self.config.generations)
+        self._propose(number)
+        self._design(number)
+        self._mark_duplicates(number)
+        self._train(number)
+        contender = best_of_generation(self.store.state(), number)
+        self._recheck(contender)
+        self._analyse(contender)
+        state = self.store.state()
+        known = best_of_generation(state, number)  # now with its fresh seeds
+        best = elect(state, known, recheck=self.config.recheck_seeds > 0)
+        done = Generation(
+            number=number, candidates=tuple(item.id for item in _of(state, number)), best=best
+        )
+        self.store.append("generation_done", {"generation": done.model_dump(mode="json")})
+        self.watch("generation_done", number=number, best=best)
+
+    def _propose(self, number: int) -> None:
+        state = self.store.state()
+        if _of(state, number):
+            return
+        used = {item.proposal.parents for item in state.candidates if item.proposal.kind == "human"}
+        proposals = STRATEGIES[self.config.strategy]().propose(state, self.config.candidates)
+        edits = [
+            Proposal(kind="human", parents=(item.id,))
+            for item in state.feedback
+            if item.program is not None and (item.id,) not in used
+        ]
+        rows = [
+            {"candidate": f"g{number}.{index}", "proposal": proposal.model_dump(mode="json")}
+            for index, proposal in enumerate((*proposals, *edits))
+        ]
+        seen = [item.id for item in state.feedback]
+        self.store.append("proposed", {"generation": number, "proposals": rows, "feedback": seen})
+
+    def _design(self, number: int) -> None:
+        state = self.store.state()
+        todo = [
+            item for item in _of(state, number) if item.program is None and item.failure is None
+        ]
+        with ThreadPoolExecutor(max_workers=self.parallel_asks) as pool:
+            work = [pool.submit(self._develop, state, item) for item in todo]
+            errors = [error for future in work if (error := future.exception()) is not None]
+        if errors:
+            raise errors[0]
+
+    def _develop(self, state: RunState, candidate: Candidate) -> None:
+        if candidate.proposal.kind == "human":
+            draft = self._adopted(state, candidate)
+        else:
+            draft = develop(self.bench, candidate, context_of(state, candidate))
+        if draft.source is not None:
+            path = self.store.program_path(candidate.id)
+            write_durably(path, draft.source.encode("utf-8", "backslashreplace"))
+        self.store.append("designed", draft.record(candidate.id))
+
+    def _adopted(self, state: RunState, candidate: Candidate) -> Draft:
+        wanted = candidate.proposal.parents[0]
+        program = next(item.program for item in state.feedback if item.id == wanted)
+        assert program is not None
+        return adopt(self.bench, candidate, program)
+
+    def _mark_duplicates(self, number: int) -> None:
+        seen: dict[str, str] = {}
+        for item in self.store.state().candidates:
+            if item.generation > number or item.program is None or item.failure is not None:
+                continue
+            twin = seen.setdefault(_normal_form(item.program), item.id)
+            marked = any(evidence.probe == "duplicate" for evidence in item.evidence)
+            if twin != item.id and item.generation == number and not marked:
+                evidence = Evidence(
+                    probe="duplicate",
+                    verdict="fail",
+                    text=f"the same program as {twin}; not trained again",
+                    facts={"of": twin},
+                )
+                self.store.append(
+                    "evidence",
+                    {"candidate": item.id, "evidence": evidence.model_dump(mode="json")},
+                )
+
+    def _train(self, number: int) -> None:
+        ready = [item for item in _of(self.store.state(), number) if trainable(item)]
+        self.prover.prove(self.recipe.candidate_units(ready, "select", self.config.seeds))
+
+    def _recheck(self, contender: Candidate | None) -> None:
+        if contender is not None and challenges(self.store.state(), contender):
+            count = self.config.recheck_seeds
+            self.prover.prove(self.recipe.candidate_units([contender], "recheck", count))
+
+    def _analyse(self, contender: Candidate | None) -> None:
+        if contender is None or contender.analysis is not None:
+            return
+        state = self.store.state()
+        subject = find(state, contender.id)
+        assert subject is not None
+        self.watch("asking", candidate=subject.id, role="analyzer")
+        try:
+            text = roles.analyse(
+                self.bench.ask,
+                self.bench.task,
+                subject,
+                context_of(state, subject),
+                settings=self.bench.settings("analyzer"),
+            )
+        except ModelError as error:
+            if error.kind != "unparsable":
+                raise
+            return
+        self.store.append("analysed", {"candidate": subject.id, "text": text})
+        self.watch("analysed", candidate=subject.id)
+
+    def _final(self) -> None:
+        state = self.store.state()
+        best = find(state, state.best)
+        self.watch("final_started", best=state.best)
+        rows = self.recipe.arm_units(best, self.config.final_seeds)
+        self.prover.prove(rows, arm_candidate=state.best)
+
+
+def trainable(candidate: Candidate) -> bool:
+    """Tells whether a candidate is worth training: a sound program that no probe refused."""
+    refused = any(item.verdict == "fail" for item in candidate.evidence)
+    return candidate.program is not None and candidate.failure is None and not refused
+
+
+def context_of(state: RunState, candidate: Candidate) -> roles.Context:
+    """Returns what the models are told of the generations before that of ``candidate``."""
+    before = tuple(item for item in state.candidates if item.generation < candidate.generation)
+    generations = [item for item in state.generations if item.number < candidate.generation]
+    best = find(state, generations[-1].best) if generations else None
+    parents = tuple(item for item in before if item.id in candidate.proposal.parents)
+    told = tuple(item for item in state.feedback if item.id in candidate.told)
+    return roles.Context(best=best, parents=parents, history=before, feedback=told)
+
+
+def _of(state: RunState, number: int) -> tuple[Candidate, ...]:
+    return tuple(item for item in state.candidates if item.generation == number)
+
+
+def _normal_form(program: str) -> str:
+    """Returns the program without comments, layout and docstrings."""
+    tree = ast.parse(program)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [item for item in body if not _is_text(item)]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

@@ -1,0 +1,170 @@
+"""Commands for one reward that somebody wrote: check it, train with it, look at a card."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rewardsmith.agent.assembly import random_steps
+from rewardsmith.agent.choices import recipe_of, worker_count
+from rewardsmith.agent.config import RunConfig, make_config
+from rewardsmith.envs.card import card_text
+from rewardsmith.envs.registry import find_task, task_ids
+from rewardsmith.envs.step import Steps
+from rewardsmith.envs.task import Task
+from rewardsmith.errors import ConfigError
+from rewardsmith.runs.records import TrainingReport, Unit
+from rewardsmith.runs.stats import interval
+
+View = Callable[..., None]
+Facts = dict[str, Any]
+
+
+def check_file(
+    file: Path, env: str, *, card: Path | None = None, sandbox: str = "auto"
+) -> tuple[Facts, str]:
+    """Returns what the contract check says of a program, as a document and as text.
+
+    Raises:
+        ConfigError: the file cannot be read, or the environment is unknown.
+        SandboxUnavailable: this machine cannot confine reward code.
+    """
+    from rewardsmith.sandbox.check import check
+
+    task = find_task(env, card=card)
+    report = check(_read(file), task.env, recorded_steps(task), sandbox=sandbox)
+    facts = {
+        "file": str(file),
+        "env": env,
+        "failure": report.failure.model_dump(mode="json") if report.failure else None,
+        "mode": report.mode,
+        "components": list(report.components),
+        "rewrites": list(report.rewrites),
+        "notes": list(report.notes),
+    }
+    return facts, _check_text(facts)
+
+
+def recorded_steps(task: Task) -> Steps:
+    """Returns steps of untrained policies, for checks outside a run."""
+    from rewardsmith.runs.bank import Bank
+
+    with tempfile.TemporaryDirectory(prefix="bank-") as folder:
+        return random_steps(Bank(Path(folder)), task, 0)
+
+
+def train_file(reward: Path | None, flags: Mapping[str, Any], *, view: View) -> tuple[Facts, str]:
+    """Trains one reward over the held-out seeds and returns its fitness with its interval.
+
+    A reward program is checked first. ``--final-seeds`` says how many seeds; the job folders stay
+    in ``--out``, and the same command continues after a stop.
+    """
+    config = make_config(flags)
+    task = find_task(
+        config.env,
+        text=config.text,
+        card=config.card,
+        fitness=config.fitness,
+        env_kwargs=config.env_kwargs or None,
+        wrappers=config.wrappers,
+    )
+    program, mode = _checked_program(reward, task, config)
+    units = recipe_of(task, config).units(
+        "train", program, "final", max(1, config.final_seeds), mode=mode
+    )
+    reports = _train(units, config, view)
+    return _train_facts(reward, config, units, reports)
+
+
+def list_tasks() -> tuple[Facts, str]:
+    """Returns the built-in and installed tasks."""
+    rows = [find_task(name) for name in task_ids()]
+    facts = {
+        "tasks": [
+            {"id": name, "text": task.text, "fitness": task.fitness_meaning, "unit": task.fitness_unit}
+            for name, task in zip(task_ids(), rows, strict=True)
+        ]
+    }
+    width = max(len(row["id"]) for row in facts["tasks"])
+    return facts, "\n".join(f"{row['id']:{width}}  {row['text']}" for row in facts["tasks"])
+
+
+def show_card(env: str, card: Path | None) -> tuple[Facts, str]:
+    """Returns the card of one environment: what its rewards may use."""
+    task = find_task(env, card=card)
+    fields = [
+        {"name": f.name, "shape": list(f.shape), "unit": f.unit, "meaning": f.meaning}
+        for f in task.env.fields
+    ]
+    return {"env": env, "text": task.text, "fields": fields}, card_text(task.env)
+
+
+def _checked_program(reward: Path | None, task: Task, config: RunConfig) -> tuple[str | None, str]:
+    if reward is None:
+        return None, "batched"
+    from rewardsmith.sandbox.check import check
+
+    report = check(_read(reward), task.env, recorded_steps(task), sandbox=config.sandbox)
+    if report.failure is not None:
+        raise ConfigError(f"{reward} breaks the reward contract: {report.failure.text}")
+    return report.source, report.mode
+
+
+def _train(units: tuple[Unit, ...], config: RunConfig, view: View) -> list[TrainingReport]:
+    from rewardsmith.runs.executors.local import Local
+
+    with ExitStack() as stack:
+        out = config.out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="train-")))
+        pool = Local(workers=worker_count(config))
+        jobs = [(unit, out / unit.id) for unit in units]
+        done = {
+            unit.id: report
+            for unit, report in pool.run(jobs, lambda name, f: view("training", unit=name, **f))
+        }
+    return [done[unit.id] for unit in units]
+
+
+def _train_facts(
+    reward: Path | None, config: RunConfig, units: tuple[Unit, ...], reports: list[TrainingReport]
+) -> tuple[Facts, str]:
+    values = [report.fitness for report in reports if report.fitness is not None]
+    failures = [report.failure.text for report in reports if report.failure is not None]
+    found = interval(values) if values else None
+    facts = {
+        "reward": str(reward) if reward else "the environment's own",
+        "env": config.env,
+        "steps": units[0].steps,
+        "seeds": [unit.seed for unit in units],
+        "fitness": values,
+        "mean": found.mean if found else None,
+        "interval": [found.low, found.high] if found else None,
+        "failures": failures,
+        "out": str(config.out) if config.out else None,
+    }
+    return facts, _train_text(facts, units[0].task)
+
+
+def _train_text(facts: Facts, task: Task) -> str:
+    lines = [f"{facts['reward']} on {facts['env']}, {facts['steps']} steps, {len(facts['seeds'])} seeds"]
+    if facts["mean"] is not None:
+        low, high = facts["interval"]
+        spread = f", 95 % interval {low:.3g} to {high:.3g}" if len(facts["fitness"]) > 1 else ""
+        lines.append(f"fitness {facts['mean']:.4g} {task.fitness_unit}{spread}")
+    return "\n".join([*lines, *(f"failed: {text}" for text in facts["failures"])])
+
+
+def _check_text(facts: Facts) -> str:
+    lines = [f"rewritten: {text}" for text in facts["rewrites"]]
+    lines += [f"note: {text}" for text in facts["notes"]]
+    if facts["failure"]:
+        return "\n".join([*lines, f"{facts['failure']['kind']}: {facts['failure']['text']}"])
+    names = ", ".join(facts["components"]) or "none"
+    return "\n".join([*lines, f"the contract holds ({facts['mode']}); components: {names}"])
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
