@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
+from rewardsmith.envs.step import Steps
 from rewardsmith.envs.task import ActionSpec, EnvSpec, Field
 from rewardsmith.prompts.programs import extract_program
 from rewardsmith.prompts.worked_examples import WorkedExample, nearest, shown, worked_examples
+from rewardsmith.sandbox.check import check
 
 EXAMPLES = worked_examples()
 BUILT_IN = (
@@ -21,6 +23,27 @@ def spec_of(example: WorkedExample) -> EnvSpec:
         action = ActionSpec((), (), (), example.action.count, "")
     fields = tuple(Field(f.name, f.shape, f.unit, f.meaning, "") for f in example.names)
     return EnvSpec(example.environment, fields, (), action, 200, 0.02)
+
+
+def steps_for(spec: EnvSpec) -> Steps:
+    """Two environments over twenty steps, with random states and a terminal step each."""
+    random, rows = np.random.default_rng(0), 40
+    after = {f.name: random.normal(size=(rows, *f.shape)) for f in spec.fields}
+    starts = np.arange(rows) < 2
+    return Steps(
+        num_envs=2,
+        after=after,
+        before={name: value + 0.01 for name, value in after.items()},
+        action=(
+            random.integers(0, spec.action.count, rows)
+            if spec.action.count is not None
+            else random.uniform(-1.0, 1.0, (rows, *spec.action.shape))
+        ),
+        terminated=np.arange(rows) >= rows - 2,
+        truncated=np.zeros(rows, dtype=np.bool_),
+        starts=starts,
+        native_reward=np.zeros(rows),
+    )
 
 
 def names_of(instruction: str, env_id: str, k: int = 3) -> list[str]:
@@ -74,3 +97,13 @@ def test_an_example_lists_every_name_that_its_code_may_use(example: WorkedExampl
     lines = shown(example).names
     assert len(lines) == len(example.names) + 1
     assert lines[0].startswith(f"`{example.names[0].name}` (N")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.environment)
+def test_an_example_meets_the_contract_as_it_stands(example: WorkedExample) -> None:
+    spec = spec_of(example)
+    found = check(example.code, spec, steps_for(spec))
+    assert found.failure is None
+    assert found.rewrites == ()
+    assert found.mode == "batched"
+    assert len(found.components) >= 3
