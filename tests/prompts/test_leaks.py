@@ -87,7 +87,7 @@ def all_prompts(task: Task) -> str:
     pair = roles.Context(parents=(one, two))
     for settings in (roles.RoleSettings(), roles.settings_for("local")):
         for kind in ("fresh", "improve"):
-            proposal = Proposal(kind=kind, parents=("g0.0",))  # type: ignore[arg-type]
+            proposal = Proposal(kind=kind, parents=("g0.0",))
             roles.design(ask, task, proposal, context, settings=settings)
         roles.design(ask, task, Proposal(kind="combine"), pair, settings=settings)
         failure = Failure(kind="contract", text="wrong shape", line=1)

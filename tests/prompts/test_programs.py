@@ -59,7 +59,7 @@ def test_an_indented_method_without_its_class_moves_to_the_margin() -> None:
 
 def test_tabs_mixed_with_spaces_are_read() -> None:
     answer = "```\ndef compute_reward(v):\n\tx = v\n        return x, {}\n```"
-    assert ast.parse(source_of(answer))
+    assert len(ast.parse(source_of(answer)).body) == 1
 
 
 def test_typographic_quotes_and_entities_are_read() -> None:
