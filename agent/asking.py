@@ -259,7 +259,7 @@ class _Call:
 def added(first: Usage, second: Usage) -> Usage:
     """Sum of two usages; a number that only one of them knows is that number."""
 
-    def total(name: str) -> Any:  # noqa: ANN401  (a count, or a cost)
+    def total(name: str) -> Any:
         known = [v for u in (first, second) if (v := getattr(u, name)) is not None]
         return sum(known) if known else None
 

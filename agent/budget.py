@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rewardsmith.agent.chat_format import messages_of
 from rewardsmith.agent.llm import LanguageModel, Reply, Request, Usage
 from rewardsmith.agent.prices import FREE, Price, find_price
 from rewardsmith.errors import BudgetExhausted, ConfigError, ModelError, ModelErrorKind
@@ -281,7 +282,7 @@ def check_price(name: str, price: Price | None, limits: Limits) -> None:
 
 def prompt_tokens(request: Request) -> int:
     """An upper estimate of the prompt's tokens: code and English take 3 to 4.5 characters each."""
-    return sum(len(m.content.encode()) // 3 + 8 for m in request.messages)
+    return sum(len(m["content"].encode()) // 3 + 8 for m in messages_of(request))
 
 
 def worst_usd(price: Price | None, prompt: int, answer: int) -> float | None:

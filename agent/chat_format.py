@@ -30,8 +30,8 @@ _UNKNOWN_MODEL = re.compile(r"model_not_found|model .{0,80}(does not exist|not f
 
 
 def messages_of(request: Request) -> list[dict[str, str]]:
-    """The messages as plain dicts."""
-    return [{"role": message.role, "content": message.content} for message in request.messages]
+    """The messages as plain dicts; half a surrogate pair, which is no text, becomes ``?``."""
+    return [{"role": m.role, "content": _whole(m.content)} for m in request.messages]
 
 
 def masked(text: str, *secrets: str | None) -> str:
@@ -179,6 +179,10 @@ def _text_of(content: object) -> str:
 def _count(raw: object, name: str) -> int | None:
     value = raw.get(name) if isinstance(raw, Mapping) else None
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _short(text: object) -> str:

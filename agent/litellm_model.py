@@ -110,7 +110,7 @@ class LiteLLMModel:
         return AttemptError("server", f"{type(error).__name__}: {text}")
 
 
-def _imported() -> Any:  # noqa: ANN401  (a module, imported late)
+def _imported() -> Any:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # read at import: no network then
     try:
         with warnings.catch_warnings():
@@ -126,7 +126,7 @@ def _imported() -> Any:  # noqa: ANN401  (a module, imported late)
     return litellm
 
 
-def _check_key(litellm: Any, model: str) -> None:  # noqa: ANN401
+def _check_key(litellm: Any, model: str) -> None:
     try:
         found = litellm.validate_environment(model=model)
         litellm.get_llm_provider(model)
@@ -140,7 +140,7 @@ def _check_key(litellm: Any, model: str) -> None:  # noqa: ANN401
         raise ConfigError(f"{names} is not set; {model} cannot be asked without")
 
 
-def _mapped(litellm: Any, model: str) -> Price | None:  # noqa: ANN401
+def _mapped(litellm: Any, model: str) -> Price | None:
     """The price in litellm's own map, None where that has none."""
     row = litellm.model_cost.get(model) or litellm.model_cost.get(model.partition("/")[2])
     if not row or row.get("input_cost_per_token") is None:

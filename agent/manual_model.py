@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rewardsmith.agent.asking import Notify, Seams
+from rewardsmith.agent.chat_format import messages_of
 from rewardsmith.agent.llm import Reply, Request, Usage
 from rewardsmith.agent.recorded import request_key
 from rewardsmith.errors import ConfigError, ModelError
@@ -137,7 +138,7 @@ def pasted() -> str:
 
 def _as_markdown(request: Request, key: str) -> str:
     head = f"<!-- request {key}, sample {request.sample} -->\n"
-    parts = [f"## {message.role}\n\n{message.content.strip()}\n" for message in request.messages]
+    parts = [f"## {m['role']}\n\n{m['content'].strip()}\n" for m in messages_of(request)]
     return head + "\n" + "\n".join(parts)
 
 

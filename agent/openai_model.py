@@ -92,9 +92,9 @@ class OpenAIModel:
             return create(model=self._model, messages=messages_of(request), **_split(sent))
 
         outcome = within(timeout_s, call, client.close)
+        client.close()
         if isinstance(outcome, Exception):
             raise self._translated(outcome, sent, timeout_s) from None
-        client.close()
         body = outcome.model_dump() if hasattr(outcome, "model_dump") else outcome
         return reply_of(body, model=self.name, price=self._price)
 
@@ -138,10 +138,10 @@ def model_names(url: str, key: str, timeout_s: float = 10.0) -> list[str]:
     outcome = within(
         timeout_s, lambda: [str(m.id) for m in client.models.list().data], client.close
     )
+    client.close()
     if isinstance(outcome, Exception):
         failed = translated(outcome, {}, timeout_s, where=masked(url), secrets=(key,))
         raise ModelError(failed.kind, f"{masked(url)}: {failed}") from None
-    client.close()
     return outcome
 
 

@@ -38,7 +38,7 @@ def request_key(model: str, request: Request) -> str:
         "sample": request.sample,
     }
     text = json.dumps(asked, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class RecordedModel:
@@ -67,9 +67,8 @@ class RecordedModel:
             record = self._store.get(key)
             if record is not None:
                 return _reply_in(record)
-            reply = self._model.ask(
-                request
-            )  # a failure is no answer: it is asked again, not recorded
+            # A failure is no answer: it is not recorded, and asked again after a restart.
+            reply = self._model.ask(request)
             self._store.put(key, {**_asked(self.name, request), **_answered(reply)})
             return reply
 
@@ -159,7 +158,7 @@ class FolderCalls:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with part.open("w", encoding="utf-8") as file:
-                json.dump(record, file, ensure_ascii=False, indent=1)
+                json.dump(record, file, indent=1)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)

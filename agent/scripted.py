@@ -167,13 +167,13 @@ def _check_answers(answers: object, where: str) -> None:
 def _place(request: Request, count: int) -> int:
     """Place in a list of answers: K samples of one question get K answers in a row."""
     asked = json.dumps([request.role, messages_of(request)], sort_keys=True)
-    start = int(hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:8], 16)
+    start = int(hashlib.sha256(asked.encode()).hexdigest()[:8], 16)
     return (start + request.sample) % count
 
 
 def _digest(request: Request) -> str:
     asked = json.dumps([request.role, messages_of(request), request.sample], sort_keys=True)
-    return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(asked.encode()).hexdigest()
 
 
 def _tokens(request: Request) -> int:

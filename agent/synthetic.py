@@ -122,4 +122,4 @@ def _analysis(request: Request) -> str:
 
 def _digest(request: Request, seed: int) -> str:
     asked = json.dumps([seed, request.role, messages_of(request), request.sample])
-    return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(asked.encode()).hexdigest()
