@@ -198,8 +198,8 @@ def action_of(space: Any, meaning: str, env_id: str) -> ActionSpec:
         low, high = (tuple(float(x) for x in b.ravel()) for b in (space.low, space.high))
         return ActionSpec(tuple(space.shape), low, high, None, meaning or "a vector of numbers")
     raise ConfigError(
-        f"{env_id}: actions of kind {space} are not supported; a Box with finite "
-        "bounds or Discrete is wanted (a wrapper such as gymnasium.wrappers.RescaleAction can help: --wrapper)"
+        f"{env_id}: actions of kind {space} are not supported; a Box with finite bounds "
+        "or Discrete is wanted (a wrapper that turns them into one can help: --wrapper)"
     )
 
 

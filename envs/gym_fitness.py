@@ -80,7 +80,8 @@ def biped_distance(episode: Episode) -> Score:
     metres = float(_advance(episode).sum())
     arrived = metres > _FAR_END_M and episode.terminated
     fell = bool(episode.steps.after["fallen"][-1] > 0.0)
-    outcome = "fell" if fell else "arrived" if arrived else "time limit"
+    ended = "left the track" if episode.terminated else "time limit"
+    outcome = "fell" if fell else "arrived" if arrived else ended
     return Score(metres, arrived and not fell, outcome)
 
 

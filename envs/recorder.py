@@ -64,10 +64,16 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._last, self._starts = after, False
         return obs, native if self._native_reward else 0.0, terminated, truncated, info
 
-    def restart_from(self, obs: Any) -> None:
-        """Takes the simulator's present state as the row before the next step (after a restore)."""
-        self._last = self._bound().row(obs, ResetInfo())
-        self._starts = False
+    @property
+    def last_row(self) -> FloatArray | None:
+        """The row of the state before the next step; None before the first reset."""
+        return self._last
+
+    def restart_from(self, row: FloatArray) -> None:
+        """Takes ``row`` as the state before the next step (after a restore), within an episode."""
+        last = row.copy()
+        last.flags.writeable = False
+        self._last, self._starts = last, False
 
     def _bound(self) -> Columns:
         # Environments create their bodies and simulators in __init__ or in reset, so bind late.

@@ -12,7 +12,8 @@ def capture(env: Any) -> FloatArray | None:
     """Returns the state before the next step: (n,) float64, or None if none can be restored.
 
     MuJoCo only: physics state and the solver's warm start, so that the continuation is the same to
-    the bit, then the steps already counted by the time limit.
+    the bit, then the steps already counted by the time limit, then the recorder's row, whose
+    fields may be means over the step before and so no function of the state.
     """
     simulation = _simulation(env)
     if simulation is None:
@@ -20,11 +21,11 @@ def capture(env: Any) -> FloatArray | None:
     import mujoco
 
     model, data = simulation
-    state = np.empty(mujoco.mj_stateSize(model, _parts()) + 1)
-    mujoco.mj_getState(model, data, state[:-1], _parts())
+    state = np.empty(mujoco.mj_stateSize(model, _parts()))
+    mujoco.mj_getState(model, data, state, _parts())
     limit = _time_limit(env)
-    state[-1] = -1.0 if limit is None else float(limit._elapsed_steps or 0)
-    return state
+    elapsed = -1.0 if limit is None else float(limit._elapsed_steps or 0)
+    return np.concatenate([state, [elapsed], _last_row(env)])
 
 
 def restore(env: Any, state: FloatArray) -> None:
@@ -43,18 +44,24 @@ def restore(env: Any, state: FloatArray) -> None:
     import mujoco
 
     model, data = simulation
-    wanted = mujoco.mj_stateSize(model, _parts()) + 1
+    size = mujoco.mj_stateSize(model, _parts())
+    wanted = size + 1 + len(_last_row(env))
     if state.shape != (wanted,):
         raise ConfigError(f"a snapshot of shape {state.shape} was given, {(wanted,)} is wanted")
-    mujoco.mj_setState(model, data, state[:-1], _parts())
+    mujoco.mj_setState(model, data, state[:size], _parts())
     mujoco.mj_forward(model, data)
     # mj_forward moved the warm start on; with it the continuation differs in the last bits.
-    mujoco.mj_setState(model, data, state[:-1], _parts())
+    mujoco.mj_setState(model, data, state[:size], _parts())
     limit = _time_limit(env)
-    if limit is not None and state[-1] >= 0:
-        limit._elapsed_steps = int(state[-1])
+    if limit is not None and state[size] >= 0:
+        limit._elapsed_steps = int(state[size])
     if hasattr(env, "restart_from"):
-        env.restart_from(env.unwrapped._get_obs())
+        env.restart_from(state[size + 1 :])
+
+
+def _last_row(env: Any) -> FloatArray:
+    row: FloatArray | None = getattr(env, "last_row", None)
+    return np.empty(0) if row is None else row
 
 
 def _parts() -> int:
