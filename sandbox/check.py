@@ -158,8 +158,9 @@ def _notes(client: RewardClient, batch: RewardBatch) -> tuple[str, ...]:
         names = ", ".join(still)
         found.append(f"Without variation over the recorded steps: {names}.")
     if not batch.components:
-        found.append("There are no components; name the terms of the total to learn which one works.")
+        found.append(
+            "There are no components; name the terms of the total to learn which one works."
+        )
     if client.printed:
         found.append("The program prints; nobody reads it.")
     return tuple(found)
-

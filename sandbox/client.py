@@ -47,9 +47,10 @@ class RewardClient:
         sandbox: "auto", a backend's name, "none", or a backend.
         limits: what the worker may use.
         mode: "batched" or "rows"; None takes what the program's mark says.
+        policy: False leaves out the friendly rules on the text, to try the walls alone.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - five independent options, keyword-only
         self,
         program: str,
         spec: EnvSpec,
@@ -57,6 +58,7 @@ class RewardClient:
         sandbox: str | Backend = "auto",
         limits: Limits | None = None,
         mode: Mode | None = None,
+        policy: bool = True,
     ) -> None:
         self._program = RewardProgram(program)
         self._limits = limits or Limits()
@@ -64,7 +66,7 @@ class RewardClient:
         self._sandbox = sandbox
         parsed = parse(program)
         self._parsed: Parsed | Failure = parsed
-        if isinstance(parsed, Parsed):
+        if policy and isinstance(parsed, Parsed):
             self._parsed = rejection(program, spec) or parsed
         self._worker: Worker | None = None
         self._broken: Failure | None = None

@@ -20,7 +20,9 @@ from rewardsmith.sandbox.reward import RewardBatch
 
 TOLERANCE = 1e-9  # relative; NumPy's `@` and sums round differently for other batch sizes
 _ALONE = 24  # rows that are also asked for alone
-_REDUCTIONS = frozenset("mean sum max min std var prod median amax amin norm ptp any all argmax".split())
+_REDUCTIONS = frozenset(
+    "mean sum max min std var prod median amax amin norm ptp any all argmax".split()
+)
 
 
 def _columns(batch: RewardBatch) -> dict[str, FloatArray]:
@@ -168,7 +170,9 @@ def broken_law_with_memory(client: RewardClient, rows: Steps, source: str) -> Fa
     whole = client.rewards(rows)
     again = client.rewards(rows)
     if isinstance(whole, Failure) or isinstance(again, Failure):
-        return whole if isinstance(whole, Failure) else again if isinstance(again, Failure) else None
+        return (
+            whole if isinstance(whole, Failure) else again if isinstance(again, Failure) else None
+        )
     if _difference(whole, again, exact=True) is not None:
         return _changes_between_calls(whole, again)
     envs, length = rows.num_envs, rows.rows // rows.num_envs
@@ -214,7 +218,9 @@ def _starts_afresh(
 ) -> Failure | None:
     whole, fresh = client.rewards(restarted), client.rewards(late)
     if isinstance(whole, Failure) or isinstance(fresh, Failure):
-        return whole if isinstance(whole, Failure) else fresh if isinstance(fresh, Failure) else None
+        return (
+            whole if isinstance(whole, Failure) else fresh if isinstance(fresh, Failure) else None
+        )
     found = _difference(_picked(whole, index), fresh)
     return None if found is None else _forgets(found, "an episode starts anew")
 

@@ -88,7 +88,9 @@ def sequences(steps: Steps, envs: int = 11, length: int = 16) -> Steps:
     length = min(length, per_env)
     offsets = _spread(max(per_env - length + 1, 1), envs)
     lanes = np.arange(envs) % steps.num_envs
-    index = ((offsets[None, :] + np.arange(length)[:, None]) * steps.num_envs + lanes[None, :]).ravel()
+    index = (
+        (offsets[None, :] + np.arange(length)[:, None]) * steps.num_envs + lanes[None, :]
+    ).ravel()
     starts = steps.starts[index].copy()
     starts[:envs] = True
     taken = steps.take(index)

@@ -47,7 +47,9 @@ def _target_of(node: ast.stmt) -> ast.expr | None:
 
 
 def _convertible(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+    if isinstance(node, ast.Pass) or (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    ):
         return True
     if not isinstance(node, ast.Assign | ast.AugAssign):
         return False
@@ -81,7 +83,11 @@ def converted(source: str, node: ast.If, bound: set[str]) -> Edit | None:
     known = bound | {name for name in _in_every(branches)}
     for statement in statements:
         target = _target_of(statement)
-        if target is not None and not _is_when(target) and not _is_bound(ast.unparse(target), known):
+        if (
+            target is not None
+            and not _is_when(target)
+            and not _is_bound(ast.unparse(target), known)
+        ):
             return None
     return _Writer(source, node, bound).edit(branches)
 
@@ -117,7 +123,8 @@ class _Writer:
         self._first, self._last = node.lineno, node.end_lineno or node.lineno
         self._indent = " " * node.col_offset
         self._lines = [
-            line if line.lstrip().startswith("#") else "" for line in lines[self._first - 1 : self._last]
+            line if line.lstrip().startswith("#") else ""
+            for line in lines[self._first - 1 : self._last]
         ]
         numbers = [int(n) for n in re.findall(rf"\b{_WHEN}(\d+)\b", source)]
         self._next = max(numbers, default=0) + 1
@@ -146,7 +153,11 @@ class _Writer:
         name = f"{_WHEN}{self._next}"
         self._next += 1
         test = segment(self._source, branch.test)
-        text = f"np.logical_and(np.logical_not({others}), {test})" if before else bracketed(self._source, branch.test)
+        text = (
+            f"np.logical_and(np.logical_not({others}), {test})"
+            if before
+            else bracketed(self._source, branch.test)
+        )
         self._put(branch.line, f"{name} = {text}")
         return name
 

@@ -20,7 +20,11 @@ _MATH_NAMES = {
     "atanh": "arctanh",
     "pow": "power",
 }
-_ROUNDING = {"floor": "floor", "ceil": "ceil", "trunc": "trunc"}  # whole numbers of math, floats of np
+_ROUNDING = {
+    "floor": "floor",
+    "ceil": "ceil",
+    "trunc": "trunc",
+}  # whole numbers of math, floats of np
 _PLAIN = ast.Lt | ast.LtE | ast.Gt | ast.GtE | ast.Eq | ast.NotEq
 
 
@@ -45,7 +49,9 @@ def _inner_first(node: ast.AST) -> Iterator[ast.expr]:
 
 
 def _bound_names(tree: ast.Module) -> set[str]:
-    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    names = {
+        n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
     names |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     return names | {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
 
@@ -93,7 +99,9 @@ def _edit(
 def _is_number(node: ast.expr) -> bool:
     if isinstance(node, ast.Constant):
         return isinstance(node.value, int | float)
-    return not isinstance(node, ast.Tuple | ast.List | ast.Dict | ast.Set | ast.JoinedStr | ast.Lambda)
+    return not isinstance(
+        node, ast.Tuple | ast.List | ast.Dict | ast.Set | ast.JoinedStr | ast.Lambda
+    )
 
 
 def _ternary(source: str, node: ast.IfExp, scope: Scope) -> Edit | None:

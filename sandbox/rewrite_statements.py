@@ -123,7 +123,9 @@ def _input_names(function: ast.FunctionDef) -> set[str]:
 
 def in_place_on_inputs(source: str, tree: ast.Module) -> Iterator[Edit]:
     """Yields `x = x + y` for `x += y` where x is an input, which cannot be changed in place."""
-    for function in [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == _FUNCTION]:
+    for function in [
+        n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == _FUNCTION
+    ]:
         inputs = _input_names(function)
         for node in ast.walk(function):
             if not isinstance(node, ast.AugAssign) or not isinstance(node.target, ast.Name):
@@ -138,7 +140,9 @@ def in_place_on_inputs(source: str, tree: ast.Module) -> Iterator[Edit]:
 def conditions(source: str, tree: ast.Module) -> Iterator[Edit]:
     """Yields `if` statements on arrays as guarded assignments, innermost first."""
     for function in [node for node in tree.body if isinstance(node, ast.FunctionDef)]:
-        yield from _conditions_in(source, function, function.body, _first_bound(function), scope_of(function))
+        yield from _conditions_in(
+            source, function, function.body, _first_bound(function), scope_of(function)
+        )
 
 
 def _first_bound(function: ast.FunctionDef) -> set[str]:
@@ -167,7 +171,11 @@ def _is_elif(source: str, node: ast.If) -> bool:
 
 
 def _targets(node: ast.stmt) -> set[str]:
-    return {n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)} if isinstance(node, ast.For) else set()
+    return (
+        {n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)}
+        if isinstance(node, ast.For)
+        else set()
+    )
 
 
 def _surely_bound(node: ast.stmt) -> set[str]:
@@ -180,7 +188,10 @@ def _surely_bound(node: ast.stmt) -> set[str]:
         targets = [node.target]
     found: set[str] = set()
     for target in targets:
-        found |= {ast.unparse(leaf) for leaf in (target.elts if isinstance(target, ast.Tuple) else [target])}
+        found |= {
+            ast.unparse(leaf)
+            for leaf in (target.elts if isinstance(target, ast.Tuple) else [target])
+        }
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
             keys = [key for key in node.value.keys if isinstance(key, ast.Constant)]
             found |= {f"{ast.unparse(target)}[{key.value!r}]" for key in keys}

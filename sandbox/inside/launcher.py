@@ -62,9 +62,8 @@ def _die_with_parent(libc: ctypes.CDLL, parent: int) -> None:
         raise OSError("the process that asked for this worker is gone")
 
 
-def _close_inherited(orders: Orders) -> None:
-    keep = {0, 1, 2, orders.requests, orders.replies, orders.shared}
-    ends = sorted(number for number in keep if number is not None)
+def _close_all_but(*kept: int | None) -> None:
+    ends = sorted({0, 1, 2, *(number for number in kept if number is not None)})
     for low, high in zip(ends, [*ends[1:], 65536], strict=True):
         os.closerange(low + 1, high)
 
@@ -142,7 +141,8 @@ def _region(orders: Orders) -> "mmap.mmap | bytearray":
     if orders.shared is None:
         return bytearray(orders.region_bytes)
     region = mmap.mmap(orders.shared, orders.region_bytes)
-    os.close(orders.shared)
+    # The mapping stays; the file behind it, of which ``mmap`` keeps a copy, need not.
+    _close_all_but(orders.requests, orders.replies)
     return region
 
 
@@ -151,7 +151,7 @@ def launch(orders: Orders) -> None:
     if orders.walls:
         os.setsid()
         _die_with_parent(ctypes.CDLL(None, use_errno=True), orders.parent)
-    _close_inherited(orders)
+    _close_all_but(orders.requests, orders.replies, orders.shared)
     from rewardsmith.sandbox.inside import probe, worker  # NumPy, while files can still be opened
 
     os.chdir("/")

@@ -27,10 +27,13 @@ _BUILTINS = (
     "id int isinstance issubclass iter len list map max min next object pow property range repr "
     "reversed round set slice sorted staticmethod classmethod str sum super tuple type zip "
     "None True False NotImplemented Ellipsis __build_class__ "
-    "ArithmeticError AssertionError AttributeError Exception FloatingPointError IndexError KeyError "
-    "LookupError NameError NotImplementedError OverflowError RuntimeError StopIteration TypeError "
-    "ValueError ZeroDivisionError Warning"
 ).split()
+
+_ERRORS = {
+    name: value
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+}
 
 _PRINTED_CHARACTERS = 4096
 
@@ -103,5 +106,6 @@ def fresh(printer: Printer) -> dict[str, typing.Any]:
     array = numpy_namespace()
     modules = {"numpy": array, "math": math, "typing": typing, "dataclasses": dataclasses}
     names = {name: getattr(builtins, name) for name in _BUILTINS if hasattr(builtins, name)}
+    names |= _ERRORS
     names |= {"print": printer, "__import__": _importer(modules)}
     return {"__builtins__": names, "__name__": "reward", "np": array, "numpy": array, "math": math}

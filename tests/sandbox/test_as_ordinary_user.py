@@ -1,0 +1,64 @@
+"""The same walls for an ordinary user: the process tests again, under another user id."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_UID = "23456"
+
+
+def _closed_ancestor(path: Path) -> Path | None:
+    """The outermost folder above ``path`` that other users may not enter."""
+    closed = [folder for folder in [path, *path.parents] if not folder.stat().st_mode & 0o001]
+    return closed[-1] if closed else None
+
+
+def _opened(path: Path) -> str:
+    """Shell lines that make ``path`` reachable in a mount namespace of its own."""
+    closed = _closed_ancestor(path)
+    if closed is None:
+        return ""
+    return (
+        'held=$(mktemp -d) && chmod 755 "$held" && '
+        f'mount --bind "{path}" "$held" && mount -t tmpfs -o mode=755 none "{closed}" && '
+        f'mkdir -p "{path}" && mount --bind "$held" "{path}" && '
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    os.getuid() != 0, reason="this user is an ordinary one: test_process.py says it all"
+)
+def test_the_process_backend_holds_for_an_ordinary_user(tmp_path: Path) -> None:
+    tests = Path(__file__).with_name("test_process.py")
+    script = (
+        "set -e; mount --make-rprivate /; "
+        + _opened(Path(sys.base_prefix).resolve())
+        + f"exec setpriv --reuid {_UID} --regid {_UID} --clear-groups --bounding-set=-all "
+        f'--inh-caps=-all "{sys.executable}" -m pytest -q -p no:cacheprovider '
+        f'--basetemp="$TMPDIR/base" "{tests}"'
+    )
+    tmp_path.chmod(0o777)
+    for folder in tmp_path.parents[:2]:
+        folder.chmod(0o755)
+    home = tmp_path / "home"
+    home.mkdir(mode=0o777)
+    home.chmod(0o777)
+    environment = {
+        **os.environ,
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "passed" in done.stdout
