@@ -1,5 +1,6 @@
 import json
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,15 @@ import pytest
 from rewardsmith.errors import StoreError
 from rewardsmith.runs.journal import Journal
 
+WRITER = """
+import sys
+from pathlib import Path
+from rewardsmith.runs.journal import Journal
 
-def _append_many(path: Path, name: str) -> None:
-    journal = Journal(path)
-    for index in range(50):
-        journal.append("note", {"from": name, "index": index})
+journal = Journal(Path(sys.argv[1]))
+for index in range(50):
+    journal.append("note", {"from": sys.argv[2], "index": index})
+"""
 
 
 @pytest.fixture
@@ -78,12 +83,8 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_line(journal: Journal) -> No
 
 def test_several_processes_append_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_append_many, args=(path, name)) for name in "ab"]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, path, name]) for name in "ab"]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
     events = Journal(path).read()
     assert sorted((e.data["from"], e.data["index"]) for e in events) == [
         (name, index) for name in "ab" for index in range(50)
