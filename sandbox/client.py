@@ -1,6 +1,5 @@
 """Asks a reward worker for the rewards of recorded steps: arrays in, arrays or a failure out."""
 
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.program import FUNCTION, Mode, Parsed, RewardProgram, parse, rejection
 from rewardsmith.sandbox.reward import RewardBatch
 from rewardsmith.sandbox.wire import WireError, cleaned
-
-_LINE = re.compile(r"^", re.MULTILINE)
 
 
 @dataclass
@@ -97,6 +94,8 @@ class RewardClient:
         """
         if isinstance(self._parsed, Failure):
             return self._parsed
+        if steps.rows == 0:
+            return RewardBatch(np.zeros(0), {})
         began = time.monotonic()
         try:
             return self._rewards(self._parsed, steps, carry)
@@ -135,7 +134,7 @@ class RewardClient:
         most = most_rows(parsed.parameters, steps, self._limits.region_bytes)
         if parsed.uses_memory:
             most = max(most // steps.num_envs, 1) * steps.num_envs
-        for first in range(0, max(steps.rows, 1), most):
+        for first in range(0, steps.rows, most):
             rows = slice(first, min(first + most, steps.rows))
             yield plan(parsed.parameters, steps, rows, carry=carry or first > 0)
 
