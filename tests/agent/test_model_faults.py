@@ -164,9 +164,7 @@ def test_k_samples_are_k_requests_for_one_choice_each(make: Make) -> None:
     requests = [Request("designer", (Message("user", "hop"),), sample=k) for k in range(4)]
     with FakeServer() as server:
         model = make(server)
-        model.ask(
-            REQUEST
-        )  # litellm makes a client per thread, and loses them, if they start at once
+        model.ask(REQUEST)  # makes the client that litellm keeps; four at once would lose three
         replies = ask_many(model, requests, workers=4)
     assert all(isinstance(reply, Reply) for reply in replies)
     assert len(server.requests) == 1 + 4
