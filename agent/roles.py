@@ -20,6 +20,7 @@ from rewardsmith.prompts.replies import (
     parse_analysis,
     parse_critique,
 )
+from rewardsmith.prompts.signature import card_names, completed
 from rewardsmith.prompts.worked_examples import nearest, shown
 from rewardsmith.runs.records import Candidate, Critique, Feedback, Proposal
 from rewardsmith.sandbox.failure import Failure
@@ -87,6 +88,7 @@ class DesignResult:
 class _Prompt:
     messages: tuple[Message, ...]
     templates: tuple[str, ...]
+    names: frozenset[str]  # that a program may take
 
 
 def design(
@@ -265,6 +267,7 @@ def _prompt(
     return _Prompt(
         (*told, Message("user", user.text)),
         _names((system, *(item for _, item in turns[:2]), user)),
+        card_names(task.env),
     )
 
 
@@ -311,20 +314,21 @@ def _designed(
     )
     reply = ask(request)
     found = extract_program(reply.text)
+    source, added = completed(found.source, prompt.names) if found.source else (None, ())
     cause, failure = None, None
     if found.cause is not None:
         cut = reply.finish == "length" and found.cause in {"syntax", "no_code"}
         cause = "the answer was cut off; write a shorter program" if cut else found.detail
         failure = Failure(kind="no_code", text=cause, line=found.line)
     return DesignResult(
-        source=found.source,
+        source=source,
         cause=cause,
         failure=failure,
-        attempt=found.source or (found.attempt if found.cause in {"syntax", "truncated"} else None),
+        attempt=source or (found.attempt if found.cause in {"syntax", "truncated"} else None),
         messages=prompt.messages,
         templates=prompt.templates,
         reply=reply,
-        repairs=found.repairs,
+        repairs=(*found.repairs, *(f"took `{name}` as a parameter" for name in added)),
     )
 
 

@@ -321,3 +321,11 @@ def test_a_folder_of_templates_replaces_what_is_said(task: Task, tmp_path: Path)
     own = replace(roles.RoleSettings(), prompts_dir=tmp_path)
     roles.design(ask, task, FRESH, roles.Context(), settings=own)
     assert ask.last == "Do it: hop forward fast without falling\n"
+
+
+def test_a_forgotten_parameter_is_added_and_reported(task: Task) -> None:
+    answer = ANSWER.replace("run = ", "run = 0.0 * torso_height + ")
+    found = roles.design(Listener(answer), task, FRESH, roles.Context())
+    assert found.source is not None
+    assert "def compute_reward(forward_velocity, torso_height):" in found.source
+    assert found.repairs == ("took `torso_height` as a parameter",)
