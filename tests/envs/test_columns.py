@@ -28,7 +28,7 @@ def _spec(*fields: tuple[str, tuple[int, ...], str], hidden: tuple[Field, ...] =
 
 
 def _row(spec: EnvSpec, obs: Any, info: dict[str, Any] | None = None) -> list[float]:
-    return bind(spec, _Env()).row(obs, info or {}).tolist()
+    return [float(v) for v in bind(spec, _Env()).row(obs, info or {})]
 
 
 def test_fields_come_first_and_hidden_fields_after_them() -> None:
