@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from rewardsmith.envs.task import FloatArray
+from rewardsmith.envs.task import BoolArray, FloatArray
 from rewardsmith.sandbox.columns import MOST_COMPONENTS, Call
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.wire import cleaned
 
 NAME_RULE = re.compile(r"[a-z][a-z0-9_]{0,31}")
+MOST = 1e100  # beyond this, sums of squares overflow
 _SHOWN_VALUES = 6
 
 
@@ -54,9 +55,14 @@ def read_answer(
     # One copy out of shared memory, then checks on the copy: the worker may still be writing.
     table = np.ndarray((1 + len(names), call.rows), np.float64, content, at).copy()
     total, components = table[0], dict(zip(names, table[1:], strict=True))
-    if not np.isfinite(table).all():
+    if not _usable(table).all():
         return _not_finite(call, total, components)
     return Answer(total, components, frozenset(str(name) for name in constants or ()))
+
+
+def _usable(values: FloatArray) -> BoolArray:
+    """Where values are numbers of a size that can be learned from; NaN fails every comparison."""
+    return np.abs(values) <= MOST
 
 
 def _is_list_of_text(value: object) -> bool:
@@ -80,10 +86,10 @@ def _bad_name(names: list[str]) -> Failure | None:
 
 def _not_finite(call: Call, total: FloatArray, components: Mapping[str, FloatArray]) -> Failure:
     """Names the first value that is no number and what the program was given there."""
-    for name, column in {**components, "": total}.items():
-        rows = np.flatnonzero(~np.isfinite(column))
-        if len(rows):
-            break
+    columns = {**components, "": total}
+    name = next(name for name, column in columns.items() if not _usable(column).all())
+    column = columns[name]
+    rows = np.flatnonzero(~_usable(column))
     what = f"component {name!r}" if name else "the total reward"
     row = int(rows[0])
     given = []

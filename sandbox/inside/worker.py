@@ -34,6 +34,7 @@ def _warm_up() -> None:
     rows = np.linspace(0.0, 1.0, 24).reshape(8, 3)
     with np.errstate(all="ignore"):
         np.linalg.norm(rows, axis=-1), np.einsum("ij,ij->i", rows, rows), rows @ rows.T
+        rows.sum(axis=-1), rows.mean(), rows.std(), rows.max(axis=0), rows.any(), rows.clip(0, 1)
         np.exp(rows), np.median(rows, axis=-1), np.clip(rows, 0.0, 0.5), str(rows), repr(rows)
     with contextlib.suppress(ValueError, TypeError):
         bool(rows)

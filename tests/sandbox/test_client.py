@@ -107,6 +107,27 @@ def test_numbers_and_truth_values_become_columns() -> None:
     assert all(column.dtype == np.float64 for column in answer.components.values())
 
 
+def test_methods_of_arrays_and_every_usual_function_work() -> None:
+    steps = example_steps(40)
+    answer = _rewarded(
+        _body(
+            "a = position.sum(axis=-1) + position.mean(axis=-1) + position.max(axis=-1)",
+            "b = position.std(axis=-1) + position.min(axis=1) + height.clip(0, 1) + height.astype(float)",
+            "c = np.einsum('ij,ij->i', position, position) + np.cross(position, position)[:, 0]",
+            "d = np.median(position, axis=-1) + np.linalg.norm(action, axis=1) + np.square(height)",
+            "e = np.stack([height, height], axis=-1).sum(-1) + np.select([height > 0], [height], 0.0)",
+            "f = np.sort(position, axis=-1)[:, 0] + np.prod(position, axis=-1) + np.dot(position, np.ones(3))",
+            "g = np.piecewise(height, [height > 0], [1.0, lambda x: x]) + np.interp(height, [0, 1], [0, 2])",
+            "h = np.nan_to_num(height) + np.hypot(height, 1) + np.arctan2(height, 2.0) + np.sign(height)",
+            'return a + b + c + d + e + f + g + h, {"a": a, "b": b, "c": c, "d": d, "e": e, "f": f}',
+        ),
+        steps,
+    )
+    position = steps.after["position"]
+    wanted = position.sum(axis=-1) + position.mean(axis=-1) + position.max(axis=-1)
+    np.testing.assert_allclose(answer.components["a"], wanted, rtol=1e-12)
+
+
 # The idioms of models that forget the batch: (lines, kind, words of the advice, line)
 IDIOMS = {
     "if": (["if height < 0.7:", "    return height, {}", "return -height, {}"], "np.where", 2),

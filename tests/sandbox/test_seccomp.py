@@ -1,0 +1,73 @@
+"""The filter's program, run by a small interpreter of its own for both machines."""
+
+import struct
+
+import pytest
+
+from rewardsmith.sandbox.inside.landlock import ruleset
+from rewardsmith.sandbox.inside.seccomp import AUDIT_ARCH, CALLS, MAPPING, allow_list
+
+ALLOW, EPERM, ENOSYS, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
+
+
+def _verdict(machine: str, number: int, third: int = 0, arch: int | None = None) -> int:
+    """Runs the assembled filter on one call, as the kernel would."""
+    data = struct.pack("<iIQ6Q", number, arch or AUDIT_ARCH[machine], 0, 0, 0, third, 0, 0, 0)
+    code = allow_list(machine)
+    program = [struct.unpack_from("<HBBI", code, at) for at in range(0, len(code), 8)]
+    at, value = 0, 0
+    while True:
+        operation, if_true, if_false, k = program[at]
+        at += 1
+        if operation == 0x06:
+            return int(k)
+        if operation == 0x20:
+            (value,) = struct.unpack_from("<I", data, k)
+            continue
+        holds = {0x15: value == k, 0x35: value >= k, 0x45: bool(value & k)}[operation]
+        at += if_true if holds else if_false
+
+
+MACHINES = ("x86_64", "aarch64")
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_arithmetic_and_pipes_are_allowed(machine: str) -> None:
+    column = MACHINES.index(machine)
+    for numbers in CALLS.values():
+        assert _verdict(machine, numbers[column]) == ALLOW
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_everything_else_is_denied(machine: str) -> None:
+    column = MACHINES.index(machine)
+    allowed = {numbers[column] for numbers in (*CALLS.values(), *MAPPING.values())}
+    for number in set(range(600)) - allowed:
+        assert _verdict(machine, number) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_memory_may_be_mapped_but_not_to_execute(machine: str) -> None:
+    column = MACHINES.index(machine)
+    for numbers in MAPPING.values():
+        assert _verdict(machine, numbers[column], third=3) == ALLOW
+        assert _verdict(machine, numbers[column], third=7) == EPERM
+        assert _verdict(machine, numbers[column], third=4) == EPERM
+
+
+def test_another_architecture_is_killed_and_x32_is_unknown() -> None:
+    assert _verdict("x86_64", 0, arch=0x40000003) == KILL
+    assert _verdict("aarch64", 63, arch=AUDIT_ARCH["x86_64"]) == KILL
+    assert _verdict("x86_64", 0x40000000) == ENOSYS
+
+
+def test_a_machine_without_a_table_is_refused() -> None:
+    with pytest.raises(OSError, match="riscv64"):
+        allow_list("riscv64")
+
+
+def test_the_ruleset_grows_with_the_kernel() -> None:
+    sizes = [len(ruleset(version)) for version in (1, 2, 3, 4, 5, 6, 7)]
+    assert sizes == [8, 8, 8, 16, 16, 24, 24]
+    (rights,) = struct.unpack_from("<Q", ruleset(5))
+    assert rights == (1 << 16) - 1
