@@ -13,6 +13,8 @@ _REACHED_M = 0.02
 _FAR_END_M = 80.0  # the track of BipedalWalker is about 84 m long
 _GOAL = 0.45  # MountainCarContinuous
 _PAD_HALF_WIDTH_M = 2.0
+_ON_GROUND_M = 0.1
+_UPRIGHT_RAD = 0.3
 _LAST_STEPS = 10
 
 
@@ -49,22 +51,22 @@ def reach(episode: Episode) -> Score:
 def landing(episode: Episode) -> Score:
     """A score from 0 to 1 for how the episode of a lander ended.
 
-    At rest on both legs between the flags 1; still moving there at the time limit 0.8; at rest
-    elsewhere 0.4 + 0.3 * exp(-distance from the pad's edge / 2 m); else 0.3 times the product of
+    At rest between the flags 1; still moving on the pad at the time limit 0.8; at rest elsewhere
+    0.4 + 0.3 * exp(-distance from the pad's edge / 2 m); else 0.3 times the product of
     exp(-distance from the pad / 3 m), exp(-speed / 3 m/s) and exp(-|tilt| / 0.5 rad).
     """
+    # Leg contacts are no evidence: the simulator lets go of them when the lander falls asleep.
     last = {name: float(values[-1]) for name, values in episode.steps.after.items()}
     beside = max(abs(last["x"]) - _PAD_HALF_WIDTH_M, 0.0)
-    standing = last["left_leg_contact"] > 0.0 and last["right_leg_contact"] > 0.0
     if last["crashed"] > 0.0:
         return Score(_nearness(last, beside), False, "crashed")
-    if last["at_rest"] > 0.0 and standing and beside == 0.0:
+    if last["at_rest"] > 0.0 and beside == 0.0:
         return Score(1.0, True, "landed")
     if last["at_rest"] > 0.0:
         return Score(0.4 + 0.3 * float(np.exp(-beside / 2.0)), False, "landed outside")
     if episode.terminated:
         return Score(_nearness(last, beside), False, "flew away")
-    if standing and beside == 0.0:
+    if beside == 0.0 and last["height"] < _ON_GROUND_M and abs(last["angle"]) < _UPRIGHT_RAD:
         return Score(0.8, False, "on the pad, moving")
     return Score(_nearness(last, beside), False, "time limit")
 

@@ -10,6 +10,7 @@ import pytest
 from rewardsmith.envs.collect import random_act, rollout
 from rewardsmith.envs.columns import layout
 from rewardsmith.envs.conformance import SuiteConformance
+from rewardsmith.envs.fitness import judge
 from rewardsmith.envs.recorder import KEY, make_env
 from rewardsmith.envs.registry import find_task, task_ids
 from rewardsmith.envs.task import Task
@@ -144,6 +145,26 @@ def test_the_landers_side_engines_turn_it_as_the_card_says(
 
     assert turned(left) > 0.1
     assert turned(right) < -0.1
+
+
+@pytest.mark.parametrize("env_id", ["LunarLander-v3", "LunarLander-v3-continuous"])
+def test_a_known_good_pilot_lands(env_id: str) -> None:
+    from gymnasium.envs.box2d.lunar_lander import heuristic
+
+    task = find_task(env_id)
+    bare: Any = make_env(task.env).unwrapped
+    scores = judge(task, rollout(task.env, lambda obs: heuristic(bare, obs), range(6)))
+    assert sum(s.fitness for s in scores) / len(scores) > 0.9
+    assert all(s.success == (s.fitness == 1.0) for s in scores)
+
+
+def test_pushing_along_the_velocity_reaches_the_goal() -> None:
+    task = find_task("MountainCarContinuous-v0")
+
+    def act(obs: Any) -> Any:
+        return np.array([1.0 if obs[1] >= 0.0 else -1.0], dtype=np.float32)
+
+    assert all(s.success for s in judge(task, rollout(task.env, act, range(3))))
 
 
 def test_the_walkers_fields_are_the_simulators() -> None:
