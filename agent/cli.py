@@ -1,14 +1,17 @@
 """The command line. Everything heavy is imported inside the command that needs it."""
 
 import json
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from rewardsmith.agent.flags import given, shared_flags
-from rewardsmith.errors import Interrupted, RewardsmithError
+from rewardsmith.agent.flags import given, limit_flags, shared_flags
+from rewardsmith.agent.stopping import stoppable
+from rewardsmith.errors import Interrupted, RewardsmithError, StoreError
 
 app = typer.Typer(
     name="rewardsmith",
@@ -48,7 +51,7 @@ def design(
     ] = False,
     no_video: Annotated[bool, typer.Option("--no-video", help="record no video")] = False,
     as_json: AsJson = False,
-    **flags: Any,  # noqa: ANN401
+    **flags: Any,
 ) -> None:
     """Turn a sentence into reward code that really trained a policy."""
     from rewardsmith.agent.config import make_config, read_config
@@ -59,15 +62,16 @@ def design(
     values |= {"pause_after": True} if pause_after else {}
     values |= {"video": False} if no_video else {}
     made = make_config(values, source=str(config or ""))
-    _finish(run(made, view=_view(as_json)), as_json)
+    _finish(run(made, view=_view()), as_json)
 
 
 @app.command()
-def resume(run: RunPath, as_json: AsJson = False) -> None:
+@limit_flags
+def resume(run: RunPath, as_json: AsJson = False, **flags: Any) -> None:
     """Go on with a run that was stopped, killed or paused."""
     from rewardsmith.agent.session import resume as go_on
 
-    _finish(go_on(run, view=_view(as_json)), as_json)
+    _finish(go_on(run, view=_view(), limits=given(flags)), as_json)
 
 
 @app.command()
@@ -82,7 +86,7 @@ def replay(
     """Drive a recorded run again without a model, and compare every decision."""
     from rewardsmith.agent.replaying import replay as again
 
-    result = again(run, out=out, retrain=retrain, view=_view(as_json))
+    result = again(run, out=out, retrain=retrain, view=_view())
     lines = result["differences"] or ["every decision is the same"]
     _print(result, "\n".join(lines), as_json)
     if result["differences"]:
@@ -90,7 +94,7 @@ def replay(
 
 
 @app.command()
-def feedback(
+def feedback(  # noqa: PLR0913  (one for each flag)
     run: RunPath,
     text: Annotated[str | None, typer.Option(help="what should change")] = None,
     observed: Annotated[str | None, typer.Option(help="what the policy does")] = None,
@@ -120,13 +124,15 @@ def feedback(
 def sweep(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML: tasks, models, seeds")],
     as_json: AsJson = False,
-    **flags: Any,  # noqa: ANN401
+    **flags: Any,
 ) -> None:
     """Run tasks x models x seeds as a matrix that can be stopped and gone on with."""
     from rewardsmith.agent.sweep import sweep as run
 
-    board = run(file, given(flags), view=_view(as_json))
+    board = run(file, given(flags), view=_view())
     _print(board.as_dict(), board.as_text(), as_json)
+    if board.failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -149,7 +155,7 @@ def check(
     """Check a reward program against the contract, in its worker."""
     from rewardsmith.agent.single import check_file
 
-    facts, text = check_file(file, env, card=card, sandbox=sandbox)
+    facts, text = check_file(file, env, card=card, sandbox=sandbox, view=_view())
     _print(facts, text, as_json)
     if facts["failure"] is not None:
         raise typer.Exit(1)
@@ -162,12 +168,12 @@ def train(
         Path | None, typer.Option(help="a reward program; without it the environment's own")
     ] = None,
     as_json: AsJson = False,
-    **flags: Any,  # noqa: ANN401
+    **flags: Any,
 ) -> None:
     """Train policies with one reward and judge them on held-out seeds."""
     from rewardsmith.agent.single import train_file
 
-    facts, text = train_file(reward, given(flags), view=_view(as_json))
+    facts, text = train_file(reward, given(flags), view=_view())
     _print(facts, text, as_json)
     if facts["failures"]:
         raise typer.Exit(1)
@@ -202,52 +208,77 @@ def doctor(
 
 def main() -> NoReturn:
     """Runs the command line; a failure ends with the exit code of its class (errors.py)."""
+    with stoppable(lambda: _leave(_say(_stopped()))):
+        code = _run()
+        # A model call or a training that nobody waits for must not hold the process: leave at once.
+        _leave(code)
+
+
+def _run() -> int:
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except RewardsmithError as error:
-        _fail(error)
-    except KeyboardInterrupt:
-        _fail(Interrupted("stopped; the same command, or `rewardsmith resume RUN`, goes on"))
-    except Exception as error:  # noqa: BLE001  (the outermost boundary: a bug, or the command line's)
-        sys.exit(_usage_code(error))
-    sys.exit(0)
-
-
-def _usage_code(error: Exception) -> int:
-    """Returns the exit code of a command-line mistake after showing it; re-raises a bug."""
-    import click
-
-    if isinstance(error, click.exceptions.Exit):
+        return _say(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return _say(_stopped())
+    except typer.Exit as error:
         return error.exit_code
-    if isinstance(error, click.Abort):
-        _fail(Interrupted("stopped"))
-    if not isinstance(error, click.ClickException):
-        raise error
-    error.show()
-    return 2
+    except BrokenPipeError:  # `| head`: whoever read has seen enough
+        return 0
+    except OSError as error:
+        return _say(StoreError(f"{error.filename or 'a file'}: {error.strerror or error}"))
+    except Exception as error:  # noqa: BLE001  (the outermost boundary: a bug, or the command line's)
+        return _say_unexpected(error)
+    return code if isinstance(code, int) else 0
 
 
-def _fail(error: RewardsmithError) -> NoReturn:
-    if "--json" in sys.argv:
-        document = {
-            "error": type(error).__name__,
-            "message": str(error),
-            "exit_code": error.exit_code,
-        }
-        print(json.dumps(document))
+def _stopped() -> Interrupted:
+    return Interrupted("stopped; nothing finished is lost: the same command goes on")
+
+
+def _say_unexpected(error: Exception) -> int:
+    """Returns the exit code of a command-line mistake, or of a bug, after showing it."""
+    show = getattr(error, "show", None)  # click's own errors, also in the copy that typer carries
+    if show is not None:
+        _document(error, 2)
+        show()
+        return 2
+    import traceback
+
+    traceback.print_exception(error)
+    _document(error, 1)
+    print("rewardsmith: this is a bug; please report the lines above", file=sys.stderr)
+    return 1
+
+
+def _say(error: RewardsmithError) -> int:
+    _document(error, error.exit_code)
     print(f"rewardsmith: {error}", file=sys.stderr)
-    sys.exit(error.exit_code)
+    return error.exit_code
 
 
-def _view(as_json: bool) -> Any:  # noqa: ANN401  (LiveView is imported late)
+def _document(error: Exception, code: int) -> None:
+    if "--json" in sys.argv:
+        name, text = type(error).__name__, getattr(error, "message", None) or str(error)
+        print(json.dumps({"error": name, "message": text, "exit_code": code}))
+
+
+def _leave(code: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
+
+
+def _view() -> Any:
     from rewardsmith.runs.live import make_view
 
-    return make_view(silent=as_json)
+    return make_view()
 
 
-def _finish(result: Any, as_json: bool) -> None:  # noqa: ANN401  (DesignResult is imported late)
+def _finish(result: Any, as_json: bool) -> None:
     _print(result.as_dict(), result.as_text(), as_json)
 
 
-def _print(facts: Any, text: str, as_json: bool) -> None:  # noqa: ANN401
+def _print(facts: Any, text: str, as_json: bool) -> None:
     print(json.dumps(facts, indent=2, allow_nan=False) if as_json else text)

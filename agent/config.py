@@ -17,6 +17,7 @@ SandboxName = Literal["auto", "process", "none"]
 # What may differ between two starts of the same run: where it lies, its limits, its helpers.
 NOT_IDENTITY = {
     "out", "workers", "pause_after", "max_usd", "max_tokens", "max_steps", "max_time_s", "prices",
+    "llm_timeout_s",
 }  # fmt: skip
 
 
@@ -61,6 +62,7 @@ class RunConfig(BaseModel):
     max_steps: int | None = Field(None, gt=0)
     max_time_s: float | None = Field(None, gt=0)
     prices: Path | None = None
+    llm_timeout_s: float | None = Field(None, gt=0)  # of one question, its repeats included
 
     @property
     def identity(self) -> str:
@@ -116,7 +118,7 @@ def seconds(text: str | float | None) -> float | None:
         raise ConfigError(f"{text!r} is not a duration; write 90s, 30m, 2h or 1d") from error
 
 
-def _explain(item: Any) -> str:  # noqa: ANN401  (pydantic's error item)
+def _explain(item: Any) -> str:
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, RunConfig.model_fields, n=3, cutoff=0.5)

@@ -37,11 +37,29 @@ FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--max-steps", "max_steps", int, "stop before this many environment steps are taken"),
     ("--max-time", "max_time_s", str, "stop after this long: 90s, 30m, 2h"),
     ("--prices", "prices", Path, "TOML with prices of models"),
+    ("--llm-timeout", "llm_timeout_s", str, "give a question up after this long: 90s, 10m"),
+)
+
+
+# What `resume` takes: what may differ between two starts of one run.
+LIMITS = frozenset(
+    {"max_usd", "max_tokens", "max_steps", "max_time_s", "workers", "prices", "llm_timeout_s"}
 )
 
 
 def shared_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command with ``**flags`` every flag of the table; those not given arrive as None."""
+    return _flagged(command, FLAGS)
+
+
+def limit_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command with ``**flags`` the flags that may differ between two starts of one run."""
+    return _flagged(command, tuple(row for row in FLAGS if row[1] in LIMITS))
+
+
+def _flagged(
+    command: Callable[..., None], rows: tuple[tuple[str, str, type, str], ...]
+) -> Callable[..., None]:
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     added = [
@@ -51,7 +69,7 @@ def shared_flags(command: Callable[..., None]) -> Callable[..., None]:
             default=None,
             annotation=_annotation(flag, kind, text),
         )
-        for flag, key, kind, text in FLAGS
+        for flag, key, kind, text in rows
     ]
     as_keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     command.__signature__ = inspect.Signature([*as_keywords, *added])  # type: ignore[attr-defined]
@@ -62,7 +80,7 @@ def given(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the flags that were given, as values of ``RunConfig``.
 
     Raises:
-        ConfigError: ``--env-kwargs`` is not JSON, or ``--max-time`` not a duration.
+        ConfigError: ``--env-kwargs`` is not JSON, or a time not a duration.
     """
     import json
 
@@ -70,8 +88,9 @@ def given(flags: Mapping[str, Any]) -> dict[str, Any]:
     from rewardsmith.errors import ConfigError
 
     values = {key: value for key, value in flags.items() if value not in (None, [])}
-    if "max_time_s" in values:
-        values["max_time_s"] = seconds(values["max_time_s"])
+    for key in ("max_time_s", "llm_timeout_s"):
+        if key in values:
+            values[key] = seconds(values[key])
     if "env_kwargs" in values:
         try:
             values["env_kwargs"] = json.loads(values["env_kwargs"])
@@ -83,6 +102,6 @@ def given(flags: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _annotation(flag: str, kind: type, text: str) -> Any:  # noqa: ANN401  (a typing construct)
+def _annotation(flag: str, kind: type, text: str) -> Any:
     shown: Any = list[str] if kind is list else kind
     return Annotated[shown | None, typer.Option(flag, help=text, show_default=False)]
