@@ -2,21 +2,20 @@
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
-from rewardsmith.agent.accounts import ledger_of, model_names
-from rewardsmith.agent.budget import BudgetedModel, Ledger
+from rewardsmith.agent.accounts import ledger_of, limits_of, model_names
+from rewardsmith.agent.budget import BudgetedModel, Ledger, check_price, price_of
 from rewardsmith.agent.choices import critic_rounds, model_spec, recipe_of, worker_count
 from rewardsmith.agent.config import RunConfig
 from rewardsmith.agent.developing import Ask, Check, Workbench
-from rewardsmith.agent.llm import LanguageModel, Reply, Request
+from rewardsmith.agent.llm import LanguageModel, Reply, Request, Role
 from rewardsmith.agent.loop import Agent
 from rewardsmith.agent.models import make_model
-from rewardsmith.agent.proving import Prover, Recipe
-from rewardsmith.agent.prices import find_price
+from rewardsmith.agent.proving import Prover
 from rewardsmith.agent.recorded import RecordedModel, ReplayModel
 from rewardsmith.agent.roles import settings_for
 from rewardsmith.envs.collect import concat
@@ -43,7 +42,6 @@ def assemble(
     store: RunStore,
     config: RunConfig,
     view: View,
-    stack: ExitStack,
     *,
     recorded: RunStore | None = None,
     executor: Executor | None = None,
@@ -54,7 +52,6 @@ def assemble(
         store: the run.
         config: its configuration.
         view: is told what happens.
-        stack: closes what the crew opens.
         recorded: a run whose recorded answers are given instead of asking any model.
         executor: trains the units; a pool of this machine's cores if None.
     """
@@ -70,7 +67,7 @@ def assemble(
         repair_turns=config.repair_turns,
         critic_rounds=critic_rounds(config),
     )
-    pool = executor or _pool(config, stack)
+    pool = executor or _pool(config)
     prover = Prover(store, bank, pool, ledger, view)
     agent = Agent(
         store=store,
@@ -84,11 +81,23 @@ def assemble(
     return Crew(agent, ledger)
 
 
-def _pool(config: RunConfig, stack: ExitStack) -> Executor:
+def _pool(config: RunConfig) -> Executor:
     from rewardsmith.runs.executors.local import Local
 
-    del stack
     return Local(workers=worker_count(config))
+
+
+def check_models(config: RunConfig) -> None:
+    """Returns if every model of a run can be made, its price included where money is limited.
+
+    Raises:
+        ConfigError: unknown provider, missing key or file, or a price that is not known.
+    """
+    for spec in sorted({model_spec(config, role) for role in get_args(Role)}):
+        if spec.partition(":")[0] == "manual":
+            continue  # a person needs no key, and making it makes a folder
+        model = make_model(spec, prices=config.prices)
+        check_price(model.name, price_of(model, config.prices), limits_of(config))
 
 
 def _asker(
@@ -107,8 +116,9 @@ def _asker(
             notify=lambda text: view("waiting", text=text),
             progress=lambda done, total: view("downloading", done=done, total=total),
             prices=config.prices,
+            deadline_s=config.llm_timeout_s,
         )
-        price = find_price(inner.name, config.prices)
+        price = price_of(inner, config.prices)
         return RecordedModel(BudgetedModel(inner, ledger, price), records)
 
     lock = threading.Lock()
@@ -116,7 +126,7 @@ def _asker(
     def ask(request: Request) -> Reply:
         spec = model_spec(config, request.role)
         with lock:
-            model = models.setdefault(spec, made(spec)) if spec not in models else models[spec]
+            model = models[spec] if spec in models else models.setdefault(spec, made(spec))
         reply = model.ask(request)
         view("replied", role=request.role, usage=reply.usage, wall_s=reply.wall_s)
         return reply
@@ -125,7 +135,7 @@ def _asker(
 
 
 def _checker(bank: Bank, task: Task, config: RunConfig) -> Check:
-    """Returns the contract check on steps of untrained policies: the same rows however far a run is."""
+    """Returns the contract check on the same steps of untrained policies however far a run is."""
     from rewardsmith.sandbox.check import CheckReport, check
 
     sample: list[Steps] = []

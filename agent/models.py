@@ -3,9 +3,10 @@
 import difflib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from rewardsmith.agent.asking import Notify
+from rewardsmith.agent.asking import Notify, Patience
 from rewardsmith.agent.llm import LanguageModel, Reply, Request
 from rewardsmith.agent.local_download import Progress
 from rewardsmith.agent.prices import find_price
@@ -33,13 +34,14 @@ def default_spec() -> str:
     return _LOCAL
 
 
-def make_model(
+def make_model(  # noqa: PLR0913  (all have defaults)
     spec: str | None = None,
     *,
     run_dir: Path | None = None,
     notify: Notify | None = None,
     progress: Progress | None = None,
     prices: Path | None = None,
+    deadline_s: float | None = None,
     live: bool = True,
 ) -> LanguageModel:
     """Returns the model that a specification names.
@@ -50,6 +52,7 @@ def make_model(
         notify: is told about waits, downloads and what a person has to do.
         progress: is told about a download, in bytes.
         prices: the user's own table of prices.
+        deadline_s: when a question is given up, repeats included; None: the model's own.
         live: off: only the name is wanted (for a replay); no key, file or package is needed,
             and a question is an error.
 
@@ -61,10 +64,10 @@ def make_model(
     if not live and provider != "replay":
         return NameOnly(full_name(spec))
     makers: dict[str, Callable[[], LanguageModel]] = {
-        "openai": lambda: _openai(model, notify, prices),
-        "litellm": lambda: _litellm(model, notify, prices),
-        "local": lambda: _local(model, notify, progress),
-        "manual": lambda: _manual(model, run_dir, notify),
+        "openai": lambda: _openai(model, notify, prices, deadline_s),
+        "litellm": lambda: _litellm(model, notify, prices, deadline_s),
+        "local": lambda: _local(model, notify, progress, deadline_s),
+        "manual": lambda: _manual(model, run_dir, notify, deadline_s),
         "scripted": lambda: _scripted(model),
         "replay": lambda: _replay(model),
     }
@@ -125,13 +128,23 @@ def _split(spec: str) -> tuple[str, str]:
     )
 
 
-def _openai(model: str, notify: Notify | None, prices: Path | None) -> LanguageModel:
+def _openai(
+    model: str, notify: Notify | None, prices: Path | None, deadline_s: float | None
+) -> LanguageModel:
     from rewardsmith.agent.openai_model import OpenAIModel, endpoint
 
     endpoint()  # says what is missing before anything is asked
     model = model or _openai_default()
     price = find_price(f"openai:{model}", prices, shipped=False)
-    return OpenAIModel(model, price=price, notify=notify)
+    patience = patient(Patience(), deadline_s)
+    return OpenAIModel(model, price=price, patience=patience, notify=notify)
+
+
+def patient(usual: Patience, deadline_s: float | None) -> Patience:
+    """The usual patience, ended after ``deadline_s`` where that is given."""
+    if deadline_s is None:
+        return usual
+    return replace(usual, deadline_s=deadline_s, attempt_s=min(usual.attempt_s, deadline_s))
 
 
 def _openai_default() -> str:
@@ -148,7 +161,9 @@ def _openai_default() -> str:
     return names[0]
 
 
-def _litellm(model: str, notify: Notify | None, prices: Path | None) -> LanguageModel:
+def _litellm(
+    model: str, notify: Notify | None, prices: Path | None, deadline_s: float | None
+) -> LanguageModel:
     from rewardsmith.agent.litellm_model import LiteLLMModel
 
     if not model:
@@ -156,28 +171,36 @@ def _litellm(model: str, notify: Notify | None, prices: Path | None) -> Language
             "--llm litellm: a model is wanted, e.g. litellm:anthropic/claude-sonnet-5-5"
         )
     price = find_price(f"litellm:{model}", prices, shipped=False)
-    return LiteLLMModel(model, price=price, notify=notify)
+    patience = patient(Patience(), deadline_s)
+    return LiteLLMModel(model, price=price, patience=patience, notify=notify)
 
 
-def _local(model: str, notify: Notify | None, progress: Progress | None) -> LanguageModel:
-    from rewardsmith.agent.local_model import DEFAULT_NAME, LocalModel, from_hub
+def _local(
+    model: str, notify: Notify | None, progress: Progress | None, deadline_s: float | None
+) -> LanguageModel:
+    from rewardsmith.agent.local_model import DEFAULT_NAME, PATIENCE, LocalModel, from_hub
 
+    patience = patient(PATIENCE, deadline_s)
     if model in ("", DEFAULT_NAME):
-        return LocalModel(notify=notify, progress=progress)
+        return LocalModel(patience=patience, notify=notify, progress=progress)
     if model.startswith("hf:"):
         path = from_hub(model.removeprefix("hf:"), progress=progress, notify=notify)
-        return LocalModel(path, name=path.name.rpartition("__")[2], notify=notify)
+        name = path.name.rpartition("__")[2]
+        return LocalModel(path, name=name, patience=patience, notify=notify)
     path = Path(model).expanduser()
-    return LocalModel(path, name=path.name, notify=notify)
+    return LocalModel(path, name=path.name, patience=patience, notify=notify)
 
 
-def _manual(model: str, run_dir: Path | None, notify: Notify | None) -> LanguageModel:
+def _manual(
+    model: str, run_dir: Path | None, notify: Notify | None, deadline_s: float | None
+) -> LanguageModel:
     from rewardsmith.agent.manual_model import ManualModel, pasted
 
     folder = (run_dir or Path()) / "manual"
     if model == "paste":
-        return ManualModel(folder, notify=notify, paste=pasted)
-    return ManualModel(Path(model).expanduser() if model else folder, notify=notify)
+        return ManualModel(folder, notify=notify, deadline_s=deadline_s, paste=pasted)
+    chosen = Path(model).expanduser() if model else folder
+    return ManualModel(chosen, notify=notify, deadline_s=deadline_s)
 
 
 def _scripted(model: str) -> LanguageModel:
