@@ -8,7 +8,8 @@ from rewardsmith.agent.accounts import ledger_lines, model_names
 from rewardsmith.agent.choices import recipe_of
 from rewardsmith.agent.config import RunConfig
 from rewardsmith.agent.search import find
-from rewardsmith.agent.seeds import eval_seeds, training_seed
+from rewardsmith.agent.seeds import Group, eval_seeds, training_seed
+from rewardsmith.errors import SandboxUnavailable
 from rewardsmith.runs.records import RunState
 from rewardsmith.runs.report_facts import LedgerRow, RunFacts
 from rewardsmith.runs.store import RunStore
@@ -43,18 +44,14 @@ def best_job(store: RunStore, state: RunState) -> Path | None:
 
 
 def facts_of(
-    store: RunStore, config: RunConfig, state: RunState, **more: Any  # noqa: ANN401
+    store: RunStore,
+    config: RunConfig,
+    state: RunState,
+    **more: Any,
 ) -> RunFacts:
     """Returns what the report tells beside the state."""
     head, events = store.head(), store.journal.read()
     recipe = recipe_of(store.task(), config)
-    counts = {"select": config.seeds, "recheck": config.recheck_seeds, "final": config.final_seeds}
-    seeds: dict[str, tuple[int, ...]] = {}
-    for group, count in counts.items():
-        seeds[f"training ({group})"] = tuple(
-            training_seed(config.seed, group, index) for index in range(count)  # type: ignore[arg-type]
-        )
-        seeds[f"judging ({group})"] = eval_seeds(config.seed, group, config.eval_episodes)  # type: ignore[arg-type]
     return RunFacts(
         task=store.task(),
         command=" ".join(_quoted(head.get("command", []))),
@@ -63,10 +60,10 @@ def facts_of(
         trainer=recipe.trainer,
         hyperparams=recipe.hyperparams,
         steps=recipe.steps,
-        seeds=seeds,
+        seeds=_seeds(config),
         versions=head.get("versions", {}),
         machine={key: str(value) for key, value in head.get("machine", {}).items()},
-        sandbox=config.sandbox,
+        sandbox=sandbox_used(config),
         phases=_phases(state),
         ledger=tuple(
             LedgerRow(
@@ -82,6 +79,30 @@ def facts_of(
         ),
         **more,
     )
+
+
+def _seeds(config: RunConfig) -> dict[str, tuple[int, ...]]:
+    counts: dict[Group, int] = {
+        "select": config.seeds,
+        "recheck": config.recheck_seeds,
+        "final": config.final_seeds,
+    }
+    seeds: dict[str, tuple[int, ...]] = {}
+    for group, count in counts.items():
+        training = tuple(training_seed(config.seed, group, index) for index in range(count))
+        seeds[f"training ({group})"] = training
+        seeds[f"judging ({group})"] = eval_seeds(config.seed, group, config.eval_episodes)
+    return seeds
+
+
+def sandbox_used(config: RunConfig) -> str:
+    """Returns the name of the backend that ``--sandbox`` stands for on this machine."""
+    from rewardsmith.sandbox.backends import resolve
+
+    try:
+        return resolve(config.sandbox).name
+    except SandboxUnavailable:  # a run that is only looked at, on another machine
+        return config.sandbox
 
 
 def _phases(state: RunState) -> Mapping[str, float]:
@@ -106,6 +127,8 @@ def _export(store: RunStore, state: RunState) -> str:
 def _video(
     store: RunStore, config: RunConfig, state: RunState, view: View
 ) -> tuple[Path | None, str]:
+    if not state.finished:  # what is best now may not be in the end
+        return None, "one is recorded when the run has finished."
     target, job = store.best_path / "policy.mp4", best_job(store, state)
     if target.exists():
         return target.relative_to(store.path), ""

@@ -3,21 +3,21 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rewardsmith.agent.assembly import Crew, assemble
-from rewardsmith.agent.config import RunConfig
+from rewardsmith.agent.assembly import assemble
 from rewardsmith.agent.session import config_of
 from rewardsmith.errors import StoreError
-from rewardsmith.runs.executors import Executor
+from rewardsmith.runs.executors import ProgressWatch
 from rewardsmith.runs.records import Candidate, RunState, TrainingReport, Unit
 from rewardsmith.runs.store import RunStore
 
 View = Callable[..., None]
-JobWatch = Callable[[str, Mapping[str, Any]], None]
+# A replay spends nothing, so no limit of the run may end it.
+UNLIMITED = dict.fromkeys(("max_usd", "max_tokens", "max_steps", "max_time_s"))
 
 
 class StoredReports:
@@ -29,7 +29,7 @@ class StoredReports:
         self._reports = {report.unit: report for group in groups for report in group}
 
     def run(
-        self, units: Sequence[tuple[Unit, Path]], watch: JobWatch | None = None
+        self, units: Sequence[tuple[Unit, Path]], watch: ProgressWatch | None = None
     ) -> Iterator[tuple[Unit, TrainingReport]]:
         """Yields each unit with its stored report.
 
@@ -52,15 +52,14 @@ def replay(run: Path, *, out: Path | None, retrain: bool, view: View) -> dict[st
         ModelError: kind ``replay_miss``: a question that the record does not answer came up.
     """
     source = RunStore.open(run.resolve())
-    with ExitStack() as stack:
+    with ExitStack() as stack:  # of the temporary folder
         if out is None:
             out = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="replay-")))
         target = _copy_head(source, out.resolve() / "run" if out.exists() else out.resolve())
-        config = config_of(source).model_copy(update={"pause_after": False})
-        crew = _replaying_crew(
-            source, target, config, _feeding(source, target, view), stack, retrain=retrain
-        )
-        crew.agent.run()
+        config = config_of(source).model_copy(update={"pause_after": False} | UNLIMITED)
+        executor = None if retrain else StoredReports(source.state())
+        watch = _feeding(source, target, view)
+        assemble(target, config, watch, recorded=source, executor=executor).agent.run()
         found = differences(source, target, weights=retrain)
     return {"run": str(source.path), "retrained": retrain, "differences": found}
 
@@ -129,7 +128,9 @@ def _feeding(source: RunStore, target: RunStore, view: View) -> View:
     """Returns a view that gives each generation the feedback that it saw in the recorded run."""
     events = source.journal.read()
     said = {e.data["feedback"]["id"]: e.data for e in events if e.kind == "feedback"}
-    seen = {e.data["generation"]: e.data.get("feedback", []) for e in events if e.kind == "proposed"}
+    seen = {
+        e.data["generation"]: e.data.get("feedback", []) for e in events if e.kind == "proposed"
+    }
 
     def watch(kind: str, **facts: Any) -> None:
         if kind == "generation_started":
@@ -140,16 +141,3 @@ def _feeding(source: RunStore, target: RunStore, view: View) -> View:
         view(kind, **facts)
 
     return watch
-
-
-def _replaying_crew(
-    source: RunStore,
-    target: RunStore,
-    config: RunConfig,
-    view: View,
-    stack: ExitStack,
-    *,
-    retrain: bool,
-) -> Crew:
-    executor: Executor | None = None if retrain else StoredReports(source.state())
-    return assemble(target, config, view, stack, recorded=source, executor=executor)

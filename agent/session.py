@@ -4,23 +4,35 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rewardsmith import __version__
-from rewardsmith.agent.assembly import Crew, assemble
+from rewardsmith.agent.assembly import Crew, assemble, check_models
 from rewardsmith.agent.choices import task_of
-from rewardsmith.agent.config import RunConfig, make_config
-from rewardsmith.agent.ending import finish
+from rewardsmith.agent.config import NOT_IDENTITY, RunConfig, make_config
+from rewardsmith.agent.ending import facts_of, finish
 from rewardsmith.agent.estimate import estimate
-from rewardsmith.errors import BudgetExhausted, ConfigError
+from rewardsmith.agent.models import default_spec
+from rewardsmith.errors import (
+    AwaitingFeedback,
+    BudgetExhausted,
+    ConfigError,
+    Interrupted,
+    ModelError,
+    TrainingError,
+)
 from rewardsmith.runs.records import RunState
+from rewardsmith.runs.report_facts import RunFacts
 from rewardsmith.runs.store import RunStore
+from rewardsmith.sandbox.backend import UNCONFINED, UNCONFINED_BANNER
 
 View = Callable[..., None]
-MakeCrew = Callable[[RunStore, RunConfig, View, ExitStack], Crew]
+MakeCrew = Callable[[RunStore, RunConfig, View], Crew]
+# What ends a run before its end and still leaves something to report.
+STOPS = (AwaitingFeedback, BudgetExhausted, ModelError, TrainingError)
 
 
 @dataclass(frozen=True)
@@ -45,13 +57,18 @@ class DesignResult:
         """Returns one machine-readable document."""
         from rewardsmith.runs.report_text import summary_json
 
-        return summary_json(self.state) | {"path": str(self.run), "report": str(self.report)}
+        facts = summary_json(self.state, self._facts())
+        return facts | {"path": str(self.run), "report": str(self.report)}
 
     def as_text(self) -> str:
         """Returns the summary for a terminal."""
         from rewardsmith.runs.report_text import summary_text
 
-        return summary_text(self.state) + f"\n\nreport: {self.report}"
+        return summary_text(self.state, self._facts()) + f"\n\nreport: {self.report}"
+
+    def _facts(self) -> RunFacts:
+        store = RunStore(self.run)
+        return facts_of(store, config_of(store), self.state)
 
 
 def design(config: RunConfig, *, view: View, make_crew: MakeCrew = assemble) -> DesignResult:
@@ -60,39 +77,76 @@ def design(config: RunConfig, *, view: View, make_crew: MakeCrew = assemble) -> 
     Raises:
         RewardsmithError: see ``errors.py``; what was paid for and trained is kept.
     """
+    # Which model is meant must not depend on the variables of the shell that goes on with the run.
+    config = config.model_copy(update={"llm": config.llm or default_spec()})
     path = (config.out or Path("results") / run_name(config)).resolve()
     if (path / "run.json").exists():
         store = RunStore.open(path)
         _same_run(store, config)
     else:
-        store = RunStore.create(path, _head(config), task_of(config))
+        task = task_of(config)
+        check_models(config)
+        store = RunStore.create(path, _head(config), task)
     return work(store, config, view=view, make_crew=make_crew)
 
 
-def resume(run: Path, *, view: View, make_crew: MakeCrew = assemble) -> DesignResult:
-    """Goes on with a run; a finished one is only reported again."""
+def resume(
+    run: Path,
+    *,
+    view: View,
+    limits: Mapping[str, Any] | None = None,
+    make_crew: MakeCrew = assemble,
+) -> DesignResult:
+    """Goes on with a run; a finished one is only reported again.
+
+    Args:
+        run: the run's folder.
+        view: is told what happens.
+        limits: keys of ``RunConfig`` that are no part of what the run is (``max_usd``,
+            ``workers`` ...), for this start alone.
+        make_crew: a seam for tests.
+
+    Raises:
+        RewardsmithError: see ``errors.py``; what was paid for and trained is kept.
+    """
     store = RunStore.open(run.resolve())
-    return work(store, config_of(store), view=view, make_crew=make_crew)
+    config = make_config(config_of(store).model_dump() | dict(limits or {}), source="resume")
+    return work(store, config, view=view, make_crew=make_crew)
 
 
 def work(
     store: RunStore, config: RunConfig, *, view: View, make_crew: MakeCrew = assemble
 ) -> DesignResult:
     """Does what is left of a run and writes its report, whatever it ended with."""
-    with ExitStack() as stack:
-        stack.enter_context(store.working())
-        stack.enter_context(view.showing() if hasattr(view, "showing") else ExitStack())
-        if not store.state().finished:
-            view("run_started", path=store.path, task=store.task(), estimate=estimate(config, store))
-            crew = make_crew(store, config, view, stack)
-            try:
-                crew.agent.run()
-            except BudgetExhausted:
-                finish(store, config, view)
-                raise
-        report = finish(store, config, view)
-        view("finished", path=report)
+    try:
+        with store.working(), _showing(view):
+            if not store.state().finished:
+                _run(store, config, view, make_crew)
+            report = finish(store, config, view)
+            view("finished", path=report)
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            f"stopped; all that was answered and trained is kept. Go on with: "
+            f"rewardsmith resume {store.path}"
+        ) from error
     return DesignResult(store.path, store.state())
+
+
+def _run(store: RunStore, config: RunConfig, view: View, make_crew: MakeCrew) -> None:
+    plan = estimate(config, store)
+    view("run_started", path=store.path, task=store.task(), estimate=plan)
+    if config.sandbox == UNCONFINED:
+        view("warning", text=UNCONFINED_BANNER)
+    try:
+        make_crew(store, config, view).agent.run()
+    except STOPS as error:
+        finish(store, config, view, stopped=str(error))
+        raise
+
+
+def _showing(view: View) -> AbstractContextManager[object]:
+    shown: AbstractContextManager[object] = getattr(view, "showing", nullcontext)()
+    return shown
 
 
 def show(run: Path) -> tuple[dict[str, Any], str]:
@@ -118,11 +172,13 @@ def _same_run(store: RunStore, config: RunConfig) -> None:
         return
     ours, known = config.model_dump(mode="json"), theirs.model_dump(mode="json")
     changed = [
-        f"{key} was {known[key]!r}, now {value!r}" for key, value in ours.items() if value != known[key]
+        f"{key} was {known[key]!r}, now {value!r}"
+        for key, value in ours.items()
+        if value != known[key] and key not in NOT_IDENTITY
     ]
     raise ConfigError(
         f"{store.path} holds another run ({'; '.join(changed)}); "
-        "choose another --out, or go on with it by `rewardsmith resume`"
+        f"choose another --out, or go on with it by `rewardsmith resume {store.path}`"
     )
 
 

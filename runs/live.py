@@ -88,6 +88,7 @@ class LineView(LiveView):
             "rendering": run.phase,
             "cell_started": run.phase,
             "waiting": f"waiting: {run.waiting}",
+            "warning": str(facts.get("text", "")),
             "replied": f"reply received; so far {spent_line(run)}",
             "generation_done": f"{run.phase} done; best so far: {best_line(run)}",
             "finished": f"finished: {run.path}",
@@ -141,6 +142,10 @@ class ScreenView(LiveView):
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+    def _show(self, kind: str, facts: dict[str, Any]) -> None:
+        if kind == "warning":
+            self._console.print(str(facts.get("text", "")), style="bold red", markup=False)
 
     def screen(self) -> "Group":
         """Returns what is shown now."""
