@@ -1,10 +1,10 @@
 """``design`` for programs: the same run as the command, in a few lines of Python.
 
-    import rewardsmith
+import rewardsmith
 
-    result = rewardsmith.design("hop forward as fast as possible", env="Hopper-v5", llm="local")
-    print(result.program)
-    print(result.report)
+result = rewardsmith.design("hop forward as fast as possible", env="Hopper-v5", llm="local")
+print(result.program)
+print(result.report)
 """
 
 from collections.abc import Callable
@@ -22,9 +22,10 @@ def design(
 
     Args:
         text: the behaviour in words; the task's own text if None.
-        watch: called with the kind and the facts of every event, e.g. ``watch("trained", unit=...)``.
-        options: as the command's flags with underscores: ``env``, ``llm``, ``candidates``, ``steps``,
-            ``out`` ...; see ``rewardsmith.agent.config.RunConfig``.
+        watch: called with the kind and the facts of every event, as
+            ``watch("trained", unit=...)``.
+        options: as the command's flags with underscores: ``env``, ``llm``, ``candidates``,
+            ``steps``, ``out`` ...; see ``rewardsmith.agent.config.RunConfig``.
 
     Raises:
         RewardsmithError: see ``rewardsmith.errors``; the same call goes on where it stopped.

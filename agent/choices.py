@@ -17,7 +17,7 @@ def task_of(config: RunConfig) -> Task:
     """Returns the task that a configuration names.
 
     Raises:
-        ConfigError: unknown environment, bad card or fitness; no text for an environment of one's own.
+        ConfigError: unknown environment, bad card or fitness; no text for one's own environment.
     """
     task = find_task(
         config.env,

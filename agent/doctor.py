@@ -8,7 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from rewardsmith.errors import RewardsmithError
+from rewardsmith.agent.local_model import DEFAULT_NAME
+from rewardsmith.envs.task import Task
+from rewardsmith.errors import ModelError, RewardsmithError
 
 Verdict = Literal["ok", "warn", "missing"]
 MIN_FREE_BYTES = 3 * 1024**3
@@ -51,7 +53,6 @@ def examine(llm: str | None) -> tuple[dict[str, Any], str, bool]:
         ("disk", _disk),
         ("sandbox", _sandbox),
         ("stack", _stack),
-        ("video", _video),
         ("model", lambda: _model(llm)),
     )
     found = [finding for name, part in parts for finding in _guarded(name, part)]
@@ -91,18 +92,23 @@ def _disk() -> Iterator[Finding]:
 
 
 def _sandbox() -> Iterator[Finding]:
-    from rewardsmith.sandbox.doctor import examine as probes
+    from rewardsmith.sandbox.backends import self_tests
 
-    for row in probes():
-        yield Finding(f"sandbox {row.name}", "ok" if row.ok else "warn", row.detail, row.remedy)
+    tests = self_tests()
+    usable = any(test.passed for test in tests.values())
+    for name, test in tests.items():
+        if test.passed:
+            started = f", starts in {test.start_ms:.0f} ms" if test.start_ms is not None else ""
+            yield Finding(f"sandbox {name}", "ok", f"{len(test.checks)} walls hold{started}")
+        for check in test.failed:
+            verdict: Verdict = "warn" if usable else "missing"
+            yield Finding(f"sandbox {name}", verdict, f"{check.name}: {check.found}", check.remedy)
 
 
 def _stack() -> Iterator[Finding]:
-    from rewardsmith.agent.choices import recipe_of
-    from rewardsmith.agent.config import RunConfig
+    """Checks, trains and judges with a known-good reward, then films its policy."""
     from rewardsmith.agent.single import recorded_steps
     from rewardsmith.envs.registry import find_task
-    from rewardsmith.runs.executors.local import Local
     from rewardsmith.sandbox.check import check
 
     task = find_task(KNOWN_GOOD_ENV)
@@ -111,35 +117,80 @@ def _stack() -> Iterator[Finding]:
         yield Finding("contract check", "missing", report.failure.text, "please report this")
         return
     yield Finding("contract check", "ok", "a known-good reward holds the contract in its worker")
-    config = RunConfig(env=KNOWN_GOOD_ENV, steps=4096, eval_episodes=3)
-    units = recipe_of(task, config).units("doctor", report.source, "final", 1)
     with tempfile.TemporaryDirectory(prefix="doctor-") as folder:
-        [(_, trained)] = list(Local(workers=1).run([(units[0], Path(folder) / "job")], None))
+        job = Path(folder) / "job"
+        finding = _training(task, report.source, job)
+        yield finding
+        if finding.verdict == "ok":
+            yield _video(task, job)
+
+
+def _training(task: Task, source: str, job: Path) -> Finding:
+    from rewardsmith.agent.choices import recipe_of
+    from rewardsmith.agent.config import RunConfig
+    from rewardsmith.runs.executors.local import Local
+
+    config = RunConfig(env=KNOWN_GOOD_ENV, steps=4096, eval_episodes=3)
+    [unit] = recipe_of(task, config).units("doctor", source, "final", 1)
+    [(_, trained)] = list(Local(workers=1).run([(unit, job)], None))
     if trained.fitness is None:
         text = trained.failure.text if trained.failure else "no fitness"
-        yield Finding("training", "missing", text, "please report this")
-        return
-    speed = trained.steps / trained.wall_s if trained.wall_s else 0.0
-    yield Finding(
+        return Finding("training", "missing", text, "please report this")
+    return Finding(
         "training",
         "ok",
-        f"{trained.steps} steps and {len(trained.episodes)} judged episodes in {trained.wall_s:.1f} s "
-        f"({speed:.0f} steps/s with start-up), fitness {trained.fitness:.3g} {task.fitness_unit}",
+        f"{trained.steps} steps and {len(trained.episodes)} judged episodes in "
+        f"{trained.wall_s:.1f} s, fitness {trained.fitness:.3g} {task.fitness_unit}",
     )
 
 
-def _video() -> Iterator[Finding]:
-    from rewardsmith.runs.video import probe
+def _video(task: Task, job: Path) -> Finding:
+    from rewardsmith.runs.video import record_policy
 
-    found = probe()
+    found = record_policy(task, job, job / "probe.mp4", seed=0, max_seconds=0.5)
     if found.path is None:
-        yield Finding("video", "warn", found.reason, "reports will have no video; all else works")
-    else:
-        yield Finding("video", "ok", "offscreen rendering and encoding work")
+        return Finding("video", "warn", found.reason, "reports will have no video; all else works")
+    return Finding("video", "ok", "drawing without a screen and encoding work")
 
 
 def _model(llm: str | None) -> Iterator[Finding]:
-    from rewardsmith.agent.models import readiness
+    """Looks at the model that would be asked; asks it nothing, so it costs nothing."""
+    from rewardsmith.agent.models import default_spec, make_model
 
-    found = readiness(llm)
-    yield Finding(f"model {found.name}", "ok" if found.ok else "missing", found.detail, found.remedy)
+    spec = llm or default_spec()
+    try:
+        model = make_model(spec)
+    except RewardsmithError as error:
+        yield Finding(f"model {spec}", "missing", str(error))
+        return
+    if spec.partition(":")[0] == "local" and model.name == f"local:{DEFAULT_NAME}":
+        yield _local()
+    elif spec.partition(":")[0] == "openai":
+        yield _endpoint(model.name)
+    else:
+        yield Finding(f"model {model.name}", "ok", "can be asked")
+
+
+def _local() -> Finding:
+    from rewardsmith.agent.local_download import QWEN, is_present
+
+    if is_present():
+        return Finding("model local", "ok", "the embedded model is on disk")
+    size = f"{QWEN.bytes / 1e9:.1f} GB"
+    return Finding("model local", "warn", f"not here yet; the first run downloads {size} once")
+
+
+def _endpoint(name: str) -> Finding:
+    from rewardsmith.agent.chat_format import masked
+    from rewardsmith.agent.openai_model import endpoint, model_names
+
+    url, key = endpoint()
+    try:
+        known = model_names(url, key)
+    except ModelError as error:
+        remedy = "check OPENAI_BASE_URL, OPENAI_API_KEY and the network"
+        return Finding(f"model {name}", "missing", str(error), remedy)
+    if name.partition(":")[2] not in known:
+        listed = ", ".join(sorted(known)[:8])
+        return Finding(f"model {name}", "missing", f"{masked(url)} does not list it", listed)
+    return Finding(f"model {name}", "ok", f"{masked(url)} lists it")

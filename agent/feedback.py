@@ -11,6 +11,8 @@ from rewardsmith.runs.journal import utc_now
 from rewardsmith.runs.records import Feedback, RunState
 from rewardsmith.runs.store import RunStore
 
+SAID = ("wanted", "observed", "rating", "preferred_over")
+
 
 def give(
     run: Path, said: Mapping[str, Any], *, edit: Path | None = None, author: str | None = None
@@ -28,9 +30,8 @@ def give(
     """
     store = RunStore.open(run)
     state = store.state()
-    if edit is None and not any(said.get(key) for key in ("wanted", "observed", "rating")):
-        if not said.get("preferred_over"):
-            raise ConfigError("nothing was said; give --text, --observed, --rating or --edit FILE")
+    if edit is None and not any(said.get(key) for key in SAID):
+        raise ConfigError("nothing was said; give --text, --observed, --rating or --edit FILE")
     for key in ("candidate", "preferred_over"):
         _known(state, said.get(key))
     record = Feedback(

@@ -22,7 +22,7 @@ Facts = dict[str, Any]
 
 
 def check_file(
-    file: Path, env: str, *, card: Path | None = None, sandbox: str = "auto"
+    file: Path, env: str, *, card: Path | None = None, sandbox: str = "auto", view: View
 ) -> tuple[Facts, str]:
     """Returns what the contract check says of a program, as a document and as text.
 
@@ -32,8 +32,9 @@ def check_file(
     """
     from rewardsmith.sandbox.check import check
 
-    task = find_task(env, card=card)
-    report = check(_read(file), task.env, recorded_steps(task), sandbox=sandbox)
+    task, source = find_task(env, card=card), _read(file)
+    _warn(sandbox, view)
+    report = check(source, task.env, recorded_steps(task), sandbox=sandbox)
     facts = {
         "file": str(file),
         "env": env,
@@ -44,6 +45,13 @@ def check_file(
         "notes": list(report.notes),
     }
     return facts, _check_text(facts)
+
+
+def _warn(sandbox: str, view: View) -> None:
+    from rewardsmith.sandbox.backend import UNCONFINED, UNCONFINED_BANNER
+
+    if sandbox == UNCONFINED:
+        view("warning", text=UNCONFINED_BANNER)
 
 
 def recorded_steps(task: Task) -> Steps:
@@ -69,6 +77,7 @@ def train_file(reward: Path | None, flags: Mapping[str, Any], *, view: View) -> 
         env_kwargs=config.env_kwargs or None,
         wrappers=config.wrappers,
     )
+    _warn(config.sandbox, view)
     program, mode = _checked_program(reward, task, config)
     units = recipe_of(task, config).units(
         "train", program, "final", max(1, config.final_seeds), mode=mode
@@ -82,7 +91,12 @@ def list_tasks() -> tuple[Facts, str]:
     rows = [find_task(name) for name in task_ids()]
     facts = {
         "tasks": [
-            {"id": name, "text": task.text, "fitness": task.fitness_meaning, "unit": task.fitness_unit}
+            {
+                "id": name,
+                "text": task.text,
+                "fitness": task.fitness_meaning,
+                "unit": task.fitness_unit,
+            }
             for name, task in zip(task_ids(), rows, strict=True)
         ]
     }
@@ -146,7 +160,9 @@ def _train_facts(
 
 
 def _train_text(facts: Facts, task: Task) -> str:
-    lines = [f"{facts['reward']} on {facts['env']}, {facts['steps']} steps, {len(facts['seeds'])} seeds"]
+    lines = [
+        f"{facts['reward']} on {facts['env']}, {facts['steps']} steps, {len(facts['seeds'])} seeds"
+    ]
     if facts["mean"] is not None:
         low, high = facts["interval"]
         spread = f", 95 % interval {low:.3g} to {high:.3g}" if len(facts["fitness"]) > 1 else ""

@@ -15,7 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rewardsmith.agent.config import RunConfig, StrategyName, make_config, read_config
 from rewardsmith.agent.session import DesignResult, design
-from rewardsmith.errors import ConfigError, Interrupted, ModelError, RewardsmithError
+from rewardsmith.errors import (
+    ConfigError,
+    Interrupted,
+    ModelError,
+    RewardsmithError,
+    SandboxUnavailable,
+    StoreError,
+)
 from rewardsmith.runs.records import Arm, RunState
 from rewardsmith.runs.stats import interval
 from rewardsmith.runs.store import write_durably
@@ -66,6 +73,11 @@ class Board:
         rows = [dict(vars(row)) for row in self.rows]
         return {"path": str(self.path), "rows": rows, "groups": self.groups()}
 
+    @property
+    def failed(self) -> bool:
+        """Whether any cell came to no result."""
+        return any(row.error for row in self.rows)
+
     def groups(self) -> list[dict[str, Any]]:
         """Returns mean held-out fitness with its 95 % interval per environment, model, strategy."""
         found = []
@@ -86,19 +98,20 @@ class Board:
 
     def as_text(self) -> str:
         """Returns the table for a terminal or a Markdown file."""
-        head = "| environment | model | strategy | seed | best | human | random | trained | remark |"
+        head = (
+            "| environment | model | strategy | seed | best | human | random | trained | remark |"
+        )
         lines = [head, "|---|---|---|---|---|---|---|---|---|"]
         lines += [
-            f"| {r.env} | {r.llm} | {r.strategy} | {r.seed} | {_number(r.best)} | {_number(r.human)} "
-            f"| {_number(r.random)} | {r.trained}/{r.proposed} | {r.error or ''} |"
+            f"| {r.env} | {r.llm} | {r.strategy} | {r.seed} | {_number(r.best)} "
+            f"| {_number(r.human)} | {_number(r.random)} "
+            f"| {r.trained}/{r.proposed} | {r.error or ''} |"
             for r in self.rows
         ]
         return "\n".join(lines)
 
 
-def sweep(
-    file: Path, flags: Mapping[str, Any], *, view: View, run_cell: RunCell = design
-) -> Board:
+def sweep(file: Path, flags: Mapping[str, Any], *, view: View, run_cell: RunCell = design) -> Board:
     """Runs every cell that is not finished and returns the table, also stored beside the runs.
 
     A cell that fails for a reason of its own (its model, its budget) is a row with that reason.
@@ -106,6 +119,7 @@ def sweep(
     Raises:
         ConfigError: the file or a cell of it is wrong; nothing was run.
         Interrupted: Ctrl-C; finished cells are kept.
+        StoreError, SandboxUnavailable: the disk is full, or nothing confines reward code here.
     """
     plan = _plan(file)
     out = Path(flags.get("out") or plan.out or Path("results") / file.stem).resolve()
@@ -121,8 +135,10 @@ def sweep(
 def _row(name: str, config: RunConfig, view: View, run_cell: RunCell) -> Row:
     try:
         state, error = run_cell(config, view=view).state, None
-    except (ConfigError, Interrupted):
-        raise
+    except Interrupted as stopped:
+        raise Interrupted("stopped; finished cells are kept, the same command goes on") from stopped
+    except (ConfigError, SandboxUnavailable, StoreError):
+        raise  # they would meet every other cell, too
     except RewardsmithError as failure:
         state, error = None, _reason(failure)
     return Row(
@@ -205,4 +221,4 @@ def _group(row: Row) -> tuple[str, str, str]:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{value:.4g}"
