@@ -1,6 +1,7 @@
 """The environment as the trainer sees it: every step carries the card's row, rewards come later."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -114,9 +115,10 @@ def plain_env(
 
         toy_env.register()
     try:
-        return gymnasium.make(
-            env_id, max_episode_steps=max_steps, disable_env_checker=True, **kwargs
-        )
+        with _quiet_loading(env_id):
+            return gymnasium.make(
+                env_id, max_episode_steps=max_steps, disable_env_checker=True, **kwargs
+            )
     except gymnasium.error.DependencyNotInstalled as error:
         raise ConfigError(
             f"environment {env_id!r} needs a package that is missing: {error}"
@@ -127,3 +129,25 @@ def plain_env(
         raise ConfigError(
             f"environment {env_id!r} refused {dict(kwargs)}: {type(error).__name__}: {error}"
         ) from error
+
+
+@contextlib.contextmanager
+def _quiet_loading(env_id: str) -> Iterator[None]:
+    """Keeps MuJoCo from writing a remark on Gymnasium's own models into MUJOCO_LOG.TXT here.
+
+    Only while the model is loaded: what MuJoCo warns of in a simulation stays loud.
+    """
+    known = gymnasium.registry.get(env_id)
+    if known is None or not str(known.entry_point).startswith("gymnasium.envs.mujoco"):
+        yield
+        return
+    try:
+        import mujoco
+    except ImportError:  # gymnasium says it better
+        yield
+        return
+    mujoco.set_mju_user_warning(lambda message: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(None)

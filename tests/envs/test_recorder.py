@@ -1,6 +1,7 @@
 import copy
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -157,3 +158,12 @@ def test_an_info_key_that_only_steps_give_reads_zero_at_reset(tmp_path: Any) -> 
     assert info[KEY].after.tolist() == [0.0]
     info = env.step(np.zeros(3))[4]
     assert info[KEY].after.tolist() == [info["x_velocity"]]
+
+
+def test_making_an_environment_writes_no_log_into_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain_env("HalfCheetah-v5", {}).close()
+    assert list(tmp_path.iterdir()) == []
+    assert "settotalmass" not in "".join(capfd.readouterr())
