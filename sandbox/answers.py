@@ -1,4 +1,4 @@
-"""Takes a worker's answer out of the region: copied first, then believed only where it checks out."""
+"""Takes a worker's answer out of the region: copied first, believed only where it checks out."""
 
 import mmap
 import re
@@ -55,13 +55,14 @@ def read_answer(
     # One copy out of shared memory, then checks on the copy: the worker may still be writing.
     table = np.ndarray((1 + len(names), call.rows), np.float64, content, at).copy()
     total, components = table[0], dict(zip(names, table[1:], strict=True))
-    if not _usable(table).all():
+    # Without a temporary of that size; NaN fails both comparisons.
+    if not (table.min() >= -MOST and table.max() <= MOST):
         return _not_finite(call, total, components)
     return Answer(total, components, frozenset(str(name) for name in constants or ()))
 
 
 def _usable(values: FloatArray) -> BoolArray:
-    """Where values are numbers of a size that can be learned from; NaN fails every comparison."""
+    """Where values are numbers of a size that can be learned from."""
     return np.abs(values) <= MOST
 
 
@@ -77,7 +78,8 @@ def _bad_name(names: list[str]) -> Failure | None:
     for name in names:
         if not NAME_RULE.fullmatch(name):
             text = (
-                f"The component name {cleaned(name, 40)!r} is not allowed: use lower-case letters, digits and "
+                f"The component name {cleaned(name, 40)!r} is not allowed: use lower-case "
+                "letters, digits and "
                 "_, at most 32 characters, starting with a letter."
             )
             return Failure(kind="bad_output", text=text)
@@ -98,7 +100,8 @@ def _not_finite(call: Call, total: FloatArray, components: Mapping[str, FloatArr
             shown = np.array2string(np.asarray(values[row]), precision=4, threshold=6)
             given.append(f"{field} = {shown}")
     text = (
-        f"{what} is {column[row]} in {len(rows)} of {call.rows} rows, first where {', '.join(given)}. "
+        f"{what} is {column[row]} in {len(rows)} of {call.rows} rows, first where "
+        f"{', '.join(given)}. "
         "Guard divisions, logarithms, square roots and exponents, e.g. np.sqrt(np.maximum(x, 0)), "
         "x / (y + 1e-6), np.exp(np.clip(x, -20, 20))."
     )

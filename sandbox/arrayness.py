@@ -6,8 +6,24 @@ from dataclasses import dataclass, field
 _SHAPE_ONLY = frozenset({"shape", "ndim", "size", "dtype"})
 _NEVER_ARRAYS = frozenset({"len", "isinstance", "range", "type", "hasattr", "str", "enumerate"})
 _TRUTH_FUNCTIONS = frozenset(
-    "logical_and logical_or logical_not logical_xor isfinite isnan isinf isclose any all "
-    "greater less greater_equal less_equal equal not_equal".split()
+    [
+        "logical_and",
+        "logical_or",
+        "logical_not",
+        "logical_xor",
+        "isfinite",
+        "isnan",
+        "isinf",
+        "isclose",
+        "any",
+        "all",
+        "greater",
+        "less",
+        "greater_equal",
+        "less_equal",
+        "equal",
+        "not_equal",
+    ]
 )
 
 
@@ -29,9 +45,8 @@ class Scope:
             return False
         if isinstance(node, ast.Compare) and _is_identity(node):
             return False
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id in _NEVER_ARRAYS:
-                return False
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in _NEVER_ARRAYS:
+            return False
         return any(self.is_array(child) for child in ast.iter_child_nodes(node))
 
     def is_truth(self, node: ast.AST) -> bool:

@@ -19,7 +19,8 @@ Guarantee = Literal["hard", "soft", "none"]
 STRENGTH = ("docker", "bubblewrap", "process")
 UNCONFINED = "none"
 UNCONFINED_BANNER = (
-    "WARNING: --sandbox none: reward code written by a language model runs on this machine with your "
+    "WARNING: --sandbox none: reward code written by a language model runs on this machine "
+    "with your "
     "rights, unconfined. It can read your files and keys and use your network."
 )
 
@@ -28,7 +29,7 @@ UNCONFINED_BANNER = (
 class Limits:
     """What one worker may use.
 
-    A call may take ``call_s`` plus ``row_s`` for every row; ``total_s`` bounds the sum of all calls.
+    A call may take ``call_s`` plus ``row_s`` a row; ``total_s`` bounds the sum of all calls.
     ``memory_bytes`` is address space; ``region_bytes`` is the shared memory for one call's columns
     (larger calls are cut in pieces).
     """

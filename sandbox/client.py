@@ -35,8 +35,8 @@ class RewardClient:
     """A reward program behind its walls; implements ``RewardSource``.
 
     The worker starts at the first call. A program that fails never raises: its failure is returned.
-    After a crash the next fresh call starts a new worker; a call that carries memory does not, since
-    that memory is lost.
+    After a crash the next fresh call starts a new worker; a call that carries memory does not,
+    since that memory is lost.
 
     Args:
         program: source text, as it came out of the contract check or as written.
@@ -47,7 +47,7 @@ class RewardClient:
         policy: False leaves out the friendly rules on the text, to try the walls alone.
     """
 
-    def __init__(  # noqa: PLR0913 - five independent options, keyword-only
+    def __init__(
         self,
         program: str,
         spec: EnvSpec,
@@ -129,7 +129,7 @@ class RewardClient:
         return self._joined(answers)
 
     def _calls(self, parsed: Parsed, steps: Steps, carry: bool) -> Iterator[Call]:
-        """Cuts the rows into calls that fit the region; a program with memory goes on from one to the next."""
+        """Cuts the rows into calls that fit the region; memory goes on from one to the next."""
         carry = carry and self._carried_envs == steps.num_envs
         most = most_rows(parsed.parameters, steps, self._limits.region_bytes)
         if parsed.uses_memory:

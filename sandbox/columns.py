@@ -1,5 +1,6 @@
 """Where the columns of a call lie in the region, and how they get there."""
 
+import math
 import mmap
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +70,7 @@ def _wanted(parameters: tuple[str, ...], steps: Steps) -> dict[str, npt.NDArray[
 def most_rows(parameters: tuple[str, ...], steps: Steps, region_bytes: int) -> int:
     """How many rows fit into the region together with their answer, at least one."""
     columns = _wanted(parameters, steps)
-    size = sum(8 * int(np.prod(values.shape[1:], dtype=np.int64)) for values in columns.values())
+    size = sum(8 * math.prod(values.shape[1:]) for values in columns.values())
     spare = ALIGNMENT * (len(columns) + 1)
     return max((region_bytes - spare) // (size + 8 * (1 + MOST_COMPONENTS)), 1)
 

@@ -111,7 +111,8 @@ DENIED = {
 
 # What a refusal by the kernel looks like to Python; anything else is no proof of a wall.
 REFUSED = re.compile(
-    r"PermissionError|Errno (1|13|24)\b|can't start new thread|Operation not permitted|not allowed to raise"
+    r"PermissionError|Errno (1|13|24)\b|can't start new thread|Operation not permitted|"
+    r"not allowed to raise"
 )
 
 
@@ -125,6 +126,15 @@ def _every_attempt(values: dict[str, str]) -> str:
         functions.append(f"def attempt_{index}():\n    {line}\n")
     names = ", ".join(f"attempt_{index}" for index in range(len(DENIED)))
     return "\n".join([text, *functions, f"attempts = [{names}]", ""])
+
+
+def _to_every_descriptor(content: str, indent: int = 0) -> str:
+    lines = [
+        "for n in range(3, 256):",
+        f"    try: os.write(n, {content})",
+        "    except Exception: pass",
+    ]
+    return "".join(f"{' ' * indent}{line}\n" for line in lines)
 
 
 class BackendConformance:
@@ -227,15 +237,15 @@ return len(found)
 
     def test_writing_into_the_protocol_is_found_out(self) -> None:
         """Frames of the program's own making are not believed."""
-        forged = "for n in range(3, 256):\n    try: os.write(n, b'\\xff\\xff\\xff\\xff' * 64)\n    except Exception: pass"
+        forged = _to_every_descriptor(r"b'\xff' * 256")
         failure = self.failure_of(attempt(forged))
         assert failure.kind == "protocol_error", failure
-        half = "for n in range(3, 256):\n    try: os.write(n, b'\\x40\\0\\0\\0{')\n    except Exception: pass\nwhile True: pass"
+        half = _to_every_descriptor(r"b'\x40\0\0\0{'") + "while True: pass"
         assert self.failure_of(attempt(half), Limits(call_s=0.3)).kind == "stalled"
 
     def test_a_flood_of_frames_is_stopped(self) -> None:
         """A worker that never stops talking is cut off."""
-        flood = "while True:\n    for n in range(3, 256):\n        try: os.write(n, b'x' * 65536)\n        except Exception: pass"
+        flood = "while True:\n" + _to_every_descriptor("b'x' * 65536", indent=4)
         failure = self.failure_of(attempt(flood), Limits(call_s=1.0))
         assert failure.kind in ("protocol_error", "stalled"), failure
 

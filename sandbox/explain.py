@@ -23,23 +23,28 @@ _MOST_QUOTE = 160
 _CURES = (
     (
         r"truth value of an array",
-        "`if`, `and`, `or`, `not`, `min()` and `max()` do not work on arrays: every field holds one value "
+        "`if`, `and`, `or`, `not`, `min()` and `max()` do not work on arrays: every field "
+        "holds one value "
         "per environment. Use np.where(condition, a, b), &, |, ~, np.minimum, np.maximum",
     ),
     (
         r"only (length-1|0-dimensional|size-1) arrays can be converted",
-        "float(), int() and the functions of math take single numbers: use the functions of np, which "
+        "float(), int() and the functions of math take single numbers: use the functions of "
+        "np, which "
         "work on whole arrays, and no float()",
     ),
     (
         r"could not be broadcast|operands could not|mismatch in its core dimension|not aligned",
-        "the shapes do not fit: a field of one number per environment is (N,), a vector field is (N, k). "
-        "Reduce vectors over the last axis (axis=-1), or pick a column x[:, i]; to combine (N,) with "
+        "the shapes do not fit: a field of one number per environment is (N,), a vector field "
+        "is (N, k). "
+        "Reduce vectors over the last axis (axis=-1), or pick a column x[:, i]; to combine "
+        "(N,) with "
         "(N, k) write x[:, None]",
     ),
     (
         r"read-only",
-        "the inputs must not be changed in place: make a new array, e.g. x = x * 0.5 instead of x *= 0.5",
+        "the inputs must not be changed in place: make a new array, e.g. x = x * 0.5 instead "
+        "of x *= 0.5",
     ),
     (
         r"is out of bounds|too many indices",

@@ -21,7 +21,23 @@ from rewardsmith.sandbox.reward import RewardBatch
 TOLERANCE = 1e-9  # relative; NumPy's `@` and sums round differently for other batch sizes
 _ALONE = 24  # rows that are also asked for alone
 _REDUCTIONS = frozenset(
-    "mean sum max min std var prod median amax amin norm ptp any all argmax".split()
+    [
+        "mean",
+        "sum",
+        "max",
+        "min",
+        "std",
+        "var",
+        "prod",
+        "median",
+        "amax",
+        "amin",
+        "norm",
+        "ptp",
+        "any",
+        "all",
+        "argmax",
+    ]
 )
 
 
@@ -113,16 +129,19 @@ def _changes_between_calls(one: RewardBatch, other: RewardBatch) -> Failure:
     return Failure(
         kind="contract",
         text=(
-            f"{_called(found.name)} is {found.here:.6g} in one call and {found.there:.6g} in the next "
-            "with the same inputs. A reward depends on its parameters only: no counters, no module-level "
-            "state, no randomness. For what must be remembered within an episode declare MEMORY and take "
+            f"{_called(found.name)} is {found.here:.6g} in one call and {found.there:.6g} in "
+            "the next "
+            "with the same inputs. A reward depends on its parameters only: no counters, no "
+            "module-level "
+            "state, no randomness. For what must be remembered within an episode declare "
+            "MEMORY and take "
             "`memory`."
         ),
     )
 
 
 def _suspect(source: str) -> tuple[int, str] | None:
-    """The first reduction over everything in a program: a call of mean, sum, norm... without axis."""
+    """The first reduction over everything: a call of mean, sum, norm... without axis."""
     tree = ast.parse(source)
     for function in [node for node in tree.body if isinstance(node, ast.FunctionDef)]:
         scope = scope_of(function)
@@ -150,7 +169,8 @@ def _with_suspect(text: str, source: str) -> Failure:
 def _lost_axis(found: _Difference, source: str) -> Failure:
     text = (
         f"{_called(found.name)} is one number for all environments, and it changes with them "
-        f"({found.here:.6g} for the batch, {found.there:.6g} for one alone). It must have shape (N,), one "
+        f"({found.here:.6g} for the batch, {found.there:.6g} for one alone). It must have "
+        "shape (N,), one "
         "value per environment."
     )
     return _with_suspect(text, source)
@@ -158,8 +178,10 @@ def _lost_axis(found: _Difference, source: str) -> Failure:
 
 def _depends_on_others(found: _Difference, how: str, source: str) -> Failure:
     text = (
-        f"{_called(found.name)} of one environment depends on the others: it is {found.here:.6g} in a "
-        f"batch and {found.there:.6g} {how}. Every environment is rewarded by its own values only: no "
+        f"{_called(found.name)} of one environment depends on the others: it is "
+        f"{found.here:.6g} in a "
+        f"batch and {found.there:.6g} {how}. Every environment is rewarded by its own values "
+        "only: no "
         "mean, maximum or sum over the first axis."
     )
     return _with_suspect(text, source)
@@ -229,7 +251,8 @@ def _forgets(found: _Difference, when: str) -> Failure:
     return Failure(
         kind="contract",
         text=(
-            f"{_called(found.name)} changes from {found.here:.6g} to {found.there:.6g} when {when}. "
+            f"{_called(found.name)} changes from {found.here:.6g} to {found.there:.6g} when "
+            f"{when}. "
             "Everything that is remembered must be in `memory`, and nothing outside it."
         ),
     )

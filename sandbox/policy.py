@@ -1,4 +1,4 @@
-"""Rules about a program's text: size, characters, imports, names. Friendly feedback, no security."""
+"""Rules about a program's text: size, characters, imports, names. Friendly, no security."""
 
 import ast
 import difflib
@@ -125,7 +125,8 @@ def _name_problems(tree: ast.Module) -> Iterator[Problem]:
         elif isinstance(node, ast.Global | ast.Nonlocal):
             yield Problem(
                 line,
-                "a reward keeps nothing between calls; declare MEMORY and take `memory` for what must be "
+                "a reward keeps nothing between calls; declare MEMORY and take `memory` for "
+                "what must be "
                 "remembered within an episode",
             )
         elif isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.Yield | ast.YieldFrom):
@@ -193,7 +194,8 @@ def unknown_parameter(name: str, spec: EnvSpec) -> str | None:
     if name in _NEVER_SHOWN or name in hidden or name.removeprefix("prev_") in hidden:
         return f"`{name}` is not available to a reward; use the fields: {fields}"
     if name in _USUAL_ARGUMENTS and name not in known:
-        return f"`{name}` is not available: {_USUAL_ARGUMENTS[name]}; name the fields you need: {fields}"
+        reason = _USUAL_ARGUMENTS[name]
+        return f"`{name}` is not available: {reason}; name the fields you need: {fields}"
     nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     meant = f"; did you mean {' or '.join(f'`{match}`' for match in nearest)}?" if nearest else ""
     return f"`{name[:60]}` is not a field of {spec.id}{meant} The fields are: {fields}"

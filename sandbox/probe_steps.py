@@ -25,7 +25,7 @@ def _spread(rows: int, count: int) -> npt.NDArray[np.int64]:
 
 
 def probes(steps: Steps, spec: EnvSpec) -> Steps:
-    """Sixty-one rows: 37 recorded, 18 with every value moved, zeros, tenfold values, action bounds."""
+    """Sixty-one rows: 37 recorded, 18 moved, zeros, tenfold values, bounds of the action."""
     base = steps.take(_spread(steps.rows, PROBE_ROWS))
     random = np.random.default_rng(_SEED)
     factors, shifts = _moves(random)
@@ -80,7 +80,7 @@ def _actions(action: npt.NDArray[np.generic], spec: EnvSpec) -> npt.NDArray[np.g
 
 
 def sequences(steps: Steps, envs: int = 11, length: int = 16) -> Steps:
-    """Recorded pieces of ``length`` steps laid side by side as ``envs`` environments, in order of time.
+    """Recorded pieces of ``length`` steps side by side as ``envs`` environments, in order of time.
 
     Every piece begins as an episode; where the record is short, pieces overlap.
     """

@@ -31,7 +31,8 @@ _MAIN = (
 )
 _KEPT_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # how NumPy rounds must not change
 _REMEDY = (
-    "Use a Linux kernel 5.13 or newer with Landlock (`cat /sys/kernel/security/lsm` must name it; else "
+    "Use a Linux kernel 5.13 or newer with Landlock (`cat /sys/kernel/security/lsm` must name "
+    "it; else "
     "boot with lsm=landlock,...), or an engine whose seccomp profile allows it."
 )
 
@@ -83,7 +84,7 @@ class ProcessWorker:
     hello: Mapping[str, Any]
 
     def stop(self, grace_s: float = 0.0) -> int | None:
-        """Kills the worker if it is still there after ``grace_s``, reaps it and closes its pipes."""
+        """Kills the worker if it is still there after ``grace_s``; reaps it, closes its pipes."""
         if self.process.returncode is not None:
             return self.process.returncode
         try:

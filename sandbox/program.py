@@ -1,4 +1,4 @@
-"""A reward program as text: its identity, what it asks for, and what is wrong with it before it runs.
+"""A reward program as text: its identity, what it asks for, and what is wrong before it runs.
 
 Nothing is executed here. The checks are early and friendly feedback for the model that wrote the
 program; they are no wall, and a program that passes them is still run only inside the sandbox.
@@ -123,7 +123,7 @@ def _syntax_text(source: str, error: SyntaxError) -> str:
 
 
 def problems(source: str, spec: EnvSpec) -> tuple[Problem, ...]:
-    """Returns what is wrong with a program for ``spec``, most important first; empty if nothing is."""
+    """Returns what is wrong with a program for ``spec``, most important first."""
     parsed = parse(source)
     if isinstance(parsed, Failure):
         return (Problem(parsed.line, parsed.text),)

@@ -18,7 +18,7 @@ class RewardBatch:
 
 
 class RewardSource(Protocol):
-    """Anything that can reward recorded steps: a program in its worker, or the environment itself."""
+    """Anything that can reward recorded steps: a program in its worker, or the environment."""
 
     def rewards(self, steps: Steps, *, carry: bool = False) -> RewardBatch | Failure:
         """Returns the rewards of ``steps``, or what the program did wrong.

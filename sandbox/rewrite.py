@@ -34,7 +34,7 @@ class Rewritten:
 
 
 def rewrite(source: str) -> Rewritten:
-    """Returns the program with every mechanical rewrite applied; unreadable text comes back as it is."""
+    """Returns the program with every rewrite applied; unreadable text comes back as it is."""
     notes: dict[tuple[int, str], None] = {}
     for _ in range(_MOST_EDITS):
         edit = _next(source)

@@ -1,4 +1,4 @@
-"""`if` on arrays as guarded assignments: both sides are computed, and np.where picks per environment."""
+"""`if` on arrays as guarded assignments: both sides are computed, np.where picks per row."""
 
 import ast
 import re

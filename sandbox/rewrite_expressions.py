@@ -8,8 +8,37 @@ from rewardsmith.sandbox.edits import Edit, bracketed, edit_of, segment
 
 _MATH_NAMES = {
     name: name
-    for name in "exp sin cos tan sqrt log log10 log2 log1p expm1 tanh sinh cosh fabs hypot degrees "
-    "radians copysign isnan isfinite isinf isclose fmod cbrt exp2 pi e inf nan".split()
+    for name in [
+        "exp",
+        "sin",
+        "cos",
+        "tan",
+        "sqrt",
+        "log",
+        "log10",
+        "log2",
+        "log1p",
+        "expm1",
+        "tanh",
+        "sinh",
+        "cosh",
+        "fabs",
+        "hypot",
+        "degrees",
+        "radians",
+        "copysign",
+        "isnan",
+        "isfinite",
+        "isinf",
+        "isclose",
+        "fmod",
+        "cbrt",
+        "exp2",
+        "pi",
+        "e",
+        "inf",
+        "nan",
+    ]
 } | {
     "asin": "arcsin",
     "acos": "arccos",

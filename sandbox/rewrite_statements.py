@@ -133,7 +133,9 @@ def in_place_on_inputs(source: str, tree: ast.Module) -> Iterator[Edit]:
             sign = _OPERATORS.get(type(node.op))
             if node.target.id in inputs and sign is not None:
                 name, value = node.target.id, bracketed(source, node.value)
-                note = f"`{name} {sign}= ...` became `{name} = {name} {sign} ...`: inputs stay unchanged"
+                note = (
+                    f"`{name} {sign}= y` became `{name} = {name} {sign} y`: inputs stay unchanged"
+                )
                 yield edit_of(node, f"{name} = {name} {sign} {value}", note)
 
 

@@ -1,4 +1,4 @@
-"""Frames on a pipe, as the trusted side reads and writes them: strict, capped, never blocking for ever.
+"""Frames on a pipe as the trusted side reads and writes them: strict, capped, never stuck.
 
 What a worker sends is hostile until it has passed here: a length within bounds, JSON without NaN,
 repeated keys, lone surrogates or deep nesting, and exactly as many raw bytes as the call expects.
@@ -31,7 +31,7 @@ class WireError(Exception):
 
 
 def cleaned(text: str, limit: int) -> str:
-    """Returns ``text`` fit for a prompt, a terminal or a page: capped, no control or format characters.
+    """Returns ``text`` fit for a prompt, a terminal or a page: capped, no control characters.
 
     Line ends and tabs stay; ESC, carriage returns, bidirectional and zero-width characters go.
     """

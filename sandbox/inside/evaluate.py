@@ -17,7 +17,7 @@ MOST_COMPONENTS = 16
 
 
 class BadAnswer(Exception):
-    """The program returned something else than was declared; the text says what and how to mend it."""
+    """The program returned something else than was declared; the text says what to mend."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Program:
 
 @dataclass
 class Answer:
-    """(rows,) float64 each, and which of them were numbers that had to be repeated for every row."""
+    """(rows,) float64 each, and which of them were numbers, repeated for every row."""
 
     total: Floats
     components: dict[str, Floats]
@@ -45,7 +45,8 @@ def initial_memory(declared: object) -> dict[str, Floats]:
     """Returns the module-level ``MEMORY`` as arrays, or explains how it is declared."""
     if not isinstance(declared, dict) or not declared:
         raise BadAnswer(
-            "`memory` is a parameter but the module has no MEMORY; declare the values at the start of an "
+            "`memory` is a parameter but the module has no MEMORY; declare the values at the "
+            "start of an "
             'episode, e.g. MEMORY = {"best": 0.0}'
         )
     start: dict[str, Floats] = {}
@@ -91,7 +92,13 @@ def _along_time(
             for name, value in initial.items():
                 program.memory[name][begins] = value
         step = {name: column[here] for name, column in columns.items()}
-        yield _step(program, step, envs, program.memory)
+        yield _kept(_step(program, step, envs, program.memory))
+
+
+def _kept(answer: Answer) -> Answer:
+    """A copy: the program may use the same buffers again in the next step."""
+    parts = {name: column.copy() for name, column in answer.components.items()}
+    return Answer(answer.total.copy(), parts, answer.constants)
 
 
 def _pad(column: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
@@ -136,7 +143,8 @@ def _refuse_undeclared(lent: Mapping[str, Any], declared: Mapping[str, Floats]) 
     new = [name for name in lent if name not in declared]
     if new:
         raise BadAnswer(
-            f"memory[{new[0]!r}] is not declared; add it with its value at the start of an episode: "
+            f"memory[{new[0]!r}] is not declared; add it with its value at the start of an "
+            "episode: "
             f"MEMORY = {{{new[0]!r}: 0.0, ...}}"
         )
 
@@ -181,13 +189,15 @@ def _answer(result: object, rows: int) -> Answer:
     if type(result) is not tuple or len(result) != 2:
         found = f"a tuple of {len(result)}" if type(result) is tuple else _shape_of(result, rows)
         raise BadAnswer(
-            f"compute_reward returned {found}; it must return two things: the total reward, shape (N,), "
+            f"compute_reward returned {found}; it must return two things: the total reward, "
+            "shape (N,), "
             'and a dict of its components, e.g. `return total, {"run": run, "effort": -effort}`'
         )
     total, parts = result
     if type(parts) is not dict:
         raise BadAnswer(
-            f"the second value returned is {_shape_of(parts, rows)}; it must be a dict that names the "
+            f"the second value returned is {_shape_of(parts, rows)}; it must be a dict that "
+            "names the "
             'components, e.g. {"run": run, "effort": -effort}'
         )
     if len(parts) > MOST_COMPONENTS:
@@ -212,7 +222,7 @@ def _column(value: object, rows: int, what: str, name: str, constants: list[str]
         raise BadAnswer(f"{what} is {_shape_of(value, rows)}; it must be an array of shape (N,)")
     if value.dtype.kind not in "biuf":
         raise BadAnswer(f"{what} holds {value.dtype}; it must hold real numbers (float64)")
-    column = value.astype(np.float64)
+    column = value.astype(np.float64, copy=False)
     if column.shape == (rows,):
         return column
     if column.shape == ():
@@ -225,9 +235,15 @@ def _cure(shape: tuple[int, ...], rows: int) -> str:
     if shape == (rows, 1):
         return "it must be (N,): take [:, 0] and do not use keepdims"
     if shape[0] == rows and len(shape) == 2:
-        return f"it must be (N,): reduce the last axis, e.g. np.sum(x, axis=-1), or pick one of its {shape[1]} columns, x[:, 0]"
+        return (
+            "it must be (N,): reduce the last axis, e.g. np.sum(x, axis=-1), or pick one of its "
+            f"{shape[1]} columns, x[:, 0]"
+        )
     if rows not in shape:
-        return "it must be (N,), one value per environment: the first axis was lost; use x[:, i] and axis=-1"
+        return (
+            "it must be (N,), one value per environment: the first axis was lost; "
+            "use x[:, i] and axis=-1"
+        )
     return "it must be (N,), one value per environment"
 
 
@@ -243,7 +259,8 @@ def _joined(pieces: list[Answer]) -> Answer:
     for piece in pieces:
         if list(piece.components) != names:
             raise BadAnswer(
-                f"the components differ from call to call: {names} and then {list(piece.components)}; "
+                f"the components differ from call to call: {names} and then "
+                f"{list(piece.components)}; "
                 "return the same names every time"
             )
     constants = set(pieces[0].constants).intersection(*(piece.constants for piece in pieces))

@@ -35,9 +35,10 @@ _CAPSET = {"x86_64": 126, "aarch64": 91}
 class Orders:
     """What the trusted side wants of this process.
 
-    ``requests`` and ``replies`` are descriptors; ``shared`` is a memory file of ``region_bytes``, or
-    None where arrays go through the pipes. ``memory_bytes`` caps the address space, region apart.
-    ``walls`` is False only for ``--sandbox none``. With ``probe`` the walls are tried, nothing else.
+    ``requests`` and ``replies`` are descriptors; ``shared`` is a memory file of ``region_bytes``,
+    or None where arrays go through the pipes. ``memory_bytes`` caps the address space, region
+    apart. ``walls`` is False only for ``--sandbox none``. With ``probe`` the walls are tried and
+    nothing else is done.
     """
 
     requests: int

@@ -18,17 +18,92 @@ import numpy.linalg
 import numpy.polynomial
 
 _WITHHELD = frozenset(
-    "load save savez savez_compressed loadtxt savetxt genfromtxt fromfile fromregex memmap ctypeslib "
-    "random testing f2py lib core char rec ma matlib show_config show_runtime info test "
-    "get_include seterrcall geterrcall setbufsize getbufsize seterr".split()
+    [
+        "load",
+        "save",
+        "savez",
+        "savez_compressed",
+        "loadtxt",
+        "savetxt",
+        "genfromtxt",
+        "fromfile",
+        "fromregex",
+        "memmap",
+        "ctypeslib",
+        "random",
+        "testing",
+        "f2py",
+        "lib",
+        "core",
+        "char",
+        "rec",
+        "ma",
+        "matlib",
+        "show_config",
+        "show_runtime",
+        "info",
+        "test",
+        "get_include",
+        "seterrcall",
+        "geterrcall",
+        "setbufsize",
+        "getbufsize",
+        "seterr",
+    ]
 )
 
-_BUILTINS = (
-    "abs all any bool bytes complex dict divmod enumerate filter float format frozenset hasattr hash "
-    "id int isinstance issubclass iter len list map max min next object pow property range repr "
-    "reversed round set slice sorted staticmethod classmethod str sum super tuple type zip "
-    "None True False NotImplemented Ellipsis __build_class__ "
-).split()
+_BUILTINS = [
+    "abs",
+    "all",
+    "any",
+    "bool",
+    "bytes",
+    "complex",
+    "dict",
+    "divmod",
+    "enumerate",
+    "filter",
+    "float",
+    "format",
+    "frozenset",
+    "hasattr",
+    "hash",
+    "id",
+    "int",
+    "isinstance",
+    "issubclass",
+    "iter",
+    "len",
+    "list",
+    "map",
+    "max",
+    "min",
+    "next",
+    "object",
+    "pow",
+    "property",
+    "range",
+    "repr",
+    "reversed",
+    "round",
+    "set",
+    "slice",
+    "sorted",
+    "staticmethod",
+    "classmethod",
+    "str",
+    "sum",
+    "super",
+    "tuple",
+    "type",
+    "zip",
+    "None",
+    "True",
+    "False",
+    "NotImplemented",
+    "Ellipsis",
+    "__build_class__",
+]
 
 _ERRORS = {
     name: value

@@ -13,8 +13,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 ALLOWED_ENVIRONMENT = frozenset(
-    "PATH HOME TMPDIR LANG PYTHONHASHSEED OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS "
-    "OPENBLAS_CORETYPE OPENBLAS_L2_SIZE LC_CTYPE".split()
+    [
+        "PATH",
+        "HOME",
+        "TMPDIR",
+        "LANG",
+        "PYTHONHASHSEED",
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_CORETYPE",
+        "OPENBLAS_L2_SIZE",
+        "LC_CTYPE",
+    ]
 )
 
 
@@ -24,7 +35,7 @@ def _read(path: str) -> None:
 
 def _create(path: str) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-    os.unlink(path)
+    os.unlink(path)  # noqa: PTH108 - system calls alone are tried here
 
 
 def _connect_family(family: int) -> Callable[[], None]:
@@ -94,7 +105,7 @@ def _opened(attempt: Callable[[], None]) -> bool:
 
 
 def findings(orders: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """Returns which doors opened and which environment variables came along that should not have."""
+    """Returns which doors opened, and which environment variables came along unasked."""
     opened = [name for name, attempt in _attempts(orders).items() if _opened(attempt)]
     unknown = sorted(name for name in environment if name not in ALLOWED_ENVIRONMENT)
     return {"tried": list(_attempts(orders)), "opened": opened, "environment": unknown}

@@ -59,7 +59,8 @@ def test_fields_before_the_step_termination_and_discrete_actions_arrive() -> Non
     answer = _rewarded(
         _body(
             "r = prev_height + 10.0 * terminated + 100.0 * action",
-            'return r, {"kind": 0.0 * r + (action.dtype == np.int64) + 2.0 * (terminated.dtype == np.bool_)}',
+            'return r, {"kind": 0.0 * r + (action.dtype == np.int64) + 2.0 * (terminated.dtype '
+            "== np.bool_)}",
             parameters="prev_height, terminated, action",
         ),
         choices,
@@ -99,7 +100,8 @@ def test_large_calls_are_cut_into_pieces_that_fit() -> None:
 def test_numbers_and_truth_values_become_columns() -> None:
     answer = _rewarded(
         _body(
-            'return height, {"alive": 1.0, "high": height > 0, "count": np.int64(2), "f": height.astype("f4")}'
+            'return height, {"alive": 1.0, "high": height > 0, "count": np.int64(2), "f": '
+            'height.astype("f4")}'
         )
     )
     assert answer.components["alive"].tolist() == [1.0] * 40
@@ -112,14 +114,20 @@ def test_methods_of_arrays_and_every_usual_function_work() -> None:
     answer = _rewarded(
         _body(
             "a = position.sum(axis=-1) + position.mean(axis=-1) + position.max(axis=-1)",
-            "b = position.std(axis=-1) + position.min(axis=1) + height.clip(0, 1) + height.astype(float)",
+            "b = position.std(axis=-1) + position.min(axis=1) + height.clip(0, 1) + "
+            "height.astype(float)",
             "c = np.einsum('ij,ij->i', position, position) + np.cross(position, position)[:, 0]",
             "d = np.median(position, axis=-1) + np.linalg.norm(action, axis=1) + np.square(height)",
-            "e = np.stack([height, height], axis=-1).sum(-1) + np.select([height > 0], [height], 0.0)",
-            "f = np.sort(position, axis=-1)[:, 0] + np.prod(position, axis=-1) + np.dot(position, np.ones(3))",
-            "g = np.piecewise(height, [height > 0], [1.0, lambda x: x]) + np.interp(height, [0, 1], [0, 2])",
-            "h = np.nan_to_num(height) + np.hypot(height, 1) + np.arctan2(height, 2.0) + np.sign(height)",
-            'return a + b + c + d + e + f + g + h, {"a": a, "b": b, "c": c, "d": d, "e": e, "f": f}',
+            "e = np.stack([height, height], axis=-1).sum(-1) + np.select([height > 0], "
+            "[height], 0.0)",
+            "f = np.sort(position, axis=-1)[:, 0] + np.prod(position, axis=-1) + "
+            "np.dot(position, np.ones(3))",
+            "g = np.piecewise(height, [height > 0], [1.0, lambda x: x]) + np.interp(height, "
+            "[0, 1], [0, 2])",
+            "h = np.nan_to_num(height) + np.hypot(height, 1) + np.arctan2(height, 2.0) + "
+            "np.sign(height)",
+            'return a + b + c + d + e + f + g + h, {"a": a, "b": b, "c": c, "d": d, "e": e, '
+            '"f": f}',
         ),
         steps,
     )

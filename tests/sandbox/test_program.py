@@ -31,7 +31,8 @@ def test_the_mark_of_the_mode_is_part_of_the_text() -> None:
 
 
 GOOD = (
-    '"""Hop."""\nimport numpy as np\nimport math\nfrom typing import Dict\nfrom dataclasses import dataclass\n'
+    '"""Hop."""\nimport numpy as np\nimport math\nfrom typing import Dict\nfrom dataclasses '
+    "import dataclass\n"
     "WEIGHT = 2.0\n\ndef squash(x):\n    return np.tanh(x)\n\n"
     "def compute_reward(height, prev_position, action, terminated):\n    # größer ist besser\n"
     '    return WEIGHT * squash(height), {"height": squash(height)}\n'

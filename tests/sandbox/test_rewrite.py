@@ -122,7 +122,8 @@ def test_an_if_that_returns_is_left_alone() -> None:
 
 def test_a_component_set_under_a_condition_is_guarded() -> None:
     source = (
-        'def compute_reward(x):\n    parts = {"a": 0.0 * x}\n    if x > 0:\n        parts["a"] = x\n'
+        'def compute_reward(x):\n    parts = {"a": 0.0 * x}\n    if x > 0:\n        parts["a"] '
+        "= x\n"
         '    return parts["a"], parts\n'
     )
     names: dict[str, object] = {"np": np}
@@ -133,7 +134,8 @@ def test_a_component_set_under_a_condition_is_guarded() -> None:
 
 
 def test_headers_lose_self_and_annotations() -> None:
-    source = "def compute_reward(self, x: 'torch.Tensor', y: float = 0) -> Tuple[float, Dict]:\n    return x, {}\n"
+    header = "def compute_reward(self, x: 'torch.Tensor', y: float = 0) -> Tuple[float, Dict]:\n"
+    source = header + "    return x, {}\n"
     assert rewrite(source).source.startswith("def compute_reward(x, y = 0):")
 
 
