@@ -1,5 +1,6 @@
 """Asks a reward worker for the rewards of recorded steps: arrays in, arrays or a failure out."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,6 +113,8 @@ class RewardClient:
 
     def _rewards(self, parsed: Parsed, steps: Steps, carry: bool) -> RewardBatch | Failure:
         carry = carry and parsed.uses_memory
+        if self._seconds_left() <= 0:
+            return self._time_is_up()
         if carry and self._broken is not None:
             return self._broken
         self._broken = None
@@ -169,10 +172,7 @@ class RewardClient:
         region = worker.shared if worker.shared is not None else bytearray(call.out)
         write_columns(region, call)
         seconds = self._limits.call_s + self._limits.row_s * call.rows
-        if self._limits.total_s is not None:
-            seconds = min(seconds, self._limits.total_s - self.ledger.wall_s)
-            if seconds <= 0:
-                return self._time_is_up()
+        seconds = min(seconds, self._seconds_left())
         blob = b"" if worker.shared is not None else memoryview(region)
         reply = self._exchange(
             call.request(), seconds, blob, 0 if worker.shared else call.answer_bytes
@@ -188,6 +188,11 @@ class RewardClient:
             self._broken = answer
             self.close()
         return answer
+
+    def _seconds_left(self) -> float:
+        """What is left of the time for all calls."""
+        total = self._limits.total_s
+        return math.inf if total is None else total - self.ledger.wall_s
 
     def _time_is_up(self) -> Failure:
         self.close()
