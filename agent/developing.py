@@ -129,7 +129,7 @@ def _criticise(
 
 
 def _revised(bench: Workbench, candidate: Candidate, draft: Draft, critique: Critique) -> Draft:
-    """Returns the program after the critic's remarks, or the one before if the new one is broken."""
+    """Returns the program after the critic's remarks, or the one before if that is broken."""
     bench.watch("asking", candidate=candidate.id, role="designer")
     answer = roles.revise(
         bench.ask,
@@ -148,7 +148,8 @@ def _checked(bench: Workbench, candidate: str, answer: roles.DesignResult) -> Dr
         failure = answer.failure or Failure(kind="no_code", text="the reply held no program")
         bench.watch("checked", candidate=candidate, ok=False, text=failure.text)
         return Draft(answer.attempt, None, failure, templates=answer.templates)
-    return _judged(bench, candidate, answer.source, answer.templates)
+    draft = _judged(bench, candidate, answer.source, answer.templates)
+    return replace(draft, rewrites=(*answer.repairs, *draft.rewrites))
 
 
 def _judged(bench: Workbench, candidate: str, written: str, templates: tuple[str, ...]) -> Draft:

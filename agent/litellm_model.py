@@ -12,7 +12,7 @@ from typing import Any
 from rewardsmith.agent.asking import Asking, AttemptError, Notify, Patience, Seams, within
 from rewardsmith.agent.chat_format import masked, messages_of, reply_of
 from rewardsmith.agent.llm import Reply, Request
-from rewardsmith.agent.openai_model import translated
+from rewardsmith.agent.openai_model import is_known, translated
 from rewardsmith.agent.prices import Price, find_price
 from rewardsmith.errors import ConfigError
 
@@ -91,8 +91,6 @@ class LiteLLMModel:
     def _translated(
         self, error: Exception, sent: Mapping[str, Any], timeout_s: float
     ) -> AttemptError:
-        import openai
-
         where = f"{self._model} at {masked(self._base_url)}" if self._base_url else self._model
         types = self._litellm.exceptions
         text = masked(str(error), self._key)
@@ -105,7 +103,7 @@ class LiteLLMModel:
             return AttemptError("connection", f"{where} cannot be reached, or hung up ({text})")
         if _is_unparsable(error):
             return AttemptError("unparsable", f"{where} answered with what is no JSON")
-        if isinstance(error, openai.OpenAIError | ValueError) or type(error).__name__ == "TimedOut":
+        if is_known(error):
             return translated(error, sent, timeout_s, where=where, secrets=(self._key,))
         return AttemptError("server", f"{type(error).__name__}: {text}")
 

@@ -16,7 +16,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Request:
-    """One logical call. ``sample`` tells apart K calls with the same messages; ``seed`` is best effort."""
+    """One logical call. ``sample`` tells apart K calls with the same messages."""
 
     role: Role
     messages: tuple[Message, ...]
@@ -39,7 +39,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. ``finish`` is the provider's reason ("stop", "length", ...), ``attempts`` what it took."""
+    """An answer. ``finish`` is the provider's word ("stop", "length"), ``attempts`` their number."""
 
     text: str
     model: str

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from rewardsmith.agent import roles
 from rewardsmith.agent.config import RunConfig
@@ -46,7 +47,7 @@ class Agent:
             self.store.append("resumed", {})
         for number in range(self.config.generations):
             if number >= len(self.store.state().generations):
-                self._timed(lambda number=number: self._generation(number))
+                self._timed(partial(self._generation, number))
                 self._pause(number)
         self._timed(self._final)
         if not self.store.state().finished:

@@ -145,6 +145,13 @@ def model_names(url: str, key: str, timeout_s: float = 10.0) -> list[str]:
     return outcome
 
 
+def is_known(error: Exception) -> bool:
+    """Whether `translated` can say what an exception means; the package is imported only here."""
+    import openai
+
+    return isinstance(error, openai.OpenAIError | ValueError | TimedOut)
+
+
 def translated(
     error: Exception,
     sent: Mapping[str, Any],

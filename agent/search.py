@@ -62,7 +62,7 @@ def recheck_fitness(candidate: Candidate) -> float | None:
 
 
 def best_of_generation(state: RunState, number: int) -> Candidate | None:
-    """Returns the candidate of a generation with the highest selection fitness; earlier ids win ties."""
+    """Returns a generation's candidate of highest selection fitness; earlier ids win ties."""
     scored = [
         (fitness, -candidate.index, candidate)
         for candidate in state.candidates

@@ -18,9 +18,21 @@ def files(root: Path, *folders: str) -> list[Path]:
 
 
 def code_lines(path: Path) -> int:
-    """Lines that are neither blank nor a comment."""
-    lines = (line.strip() for line in path.read_text().splitlines())
-    return sum(1 for line in lines if line and not line.startswith("#"))
+    """Lines that are neither blank nor comment nor docstring."""
+    text = path.read_text()
+    told = {line for node in ast.walk(ast.parse(text)) for line in docstring_lines(node)}
+    lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
+    return sum(1 for n, line in lines if line and not line.startswith("#") and n not in told)
+
+
+def docstring_lines(node: ast.AST) -> range:
+    """Numbers of the lines that a module's, class's or function's docstring takes."""
+    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) or not node.body:
+        return range(0)
+    match node.body[0]:
+        case ast.Expr(value=ast.Constant(value=str()), lineno=first, end_lineno=last) if last:
+            return range(first, last + 1)
+    return range(0)
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:

@@ -1,17 +1,18 @@
-"""Every error that rewardsmith raises on purpose, and the exit code that each one ends a command with.
+"""Every error that rewardsmith raises on purpose, and the exit code that it ends a command with.
 
 RewardsmithError                 1   (never raised itself)
-├── ConfigError                  2   what the caller asked for is wrong: environment, file, key, flag
-├── SandboxUnavailable           3   this machine cannot confine reward code; the remedy is in the message
+├── ConfigError                  2   what was asked for is wrong: environment, file, key, flag
+├── SandboxUnavailable           3   this machine cannot confine reward code; the message says why
 ├── ModelError                   4   a language model could not be asked, or did not answer usefully
 ├── BudgetExhausted              5   a hard limit (money, tokens, steps, time) was reached
 ├── StoreError                   6   a run folder is damaged, locked, full or not a run
 ├── DownloadError                7   something to be fetched did not come, or its hash is wrong
-├── TrainingError                8   training or evaluation broke for a reason that is not the reward's
+├── TrainingError                8   training or judging broke, and the reward is not to blame
 ├── AwaitingFeedback            75   the run paused, as asked, for a person (EX_TEMPFAIL)
 └── Interrupted                130   Ctrl-C; the run goes on with `rewardsmith resume`
 
-What a *reward program* did wrong is not an exception but a value, ``rewardsmith.sandbox.failure.Failure``.
+What a *reward program* did wrong is no exception but a value:
+``rewardsmith.sandbox.failure.Failure``.
 """
 
 from typing import Literal, get_args

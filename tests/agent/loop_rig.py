@@ -41,7 +41,7 @@ def answer(weight: float) -> str:
 
 
 def worth(unit: Unit) -> float:
-    """Returns the fitness that the arithmetic trainer finds: the weight, and a little seed noise."""
+    """Returns the fitness that the arithmetic trainer finds: the weight, a little noise."""
     if unit.program is None:
         return 0.5 if unit.steps else 0.0
     weight = float(unit.program.split("-")[1].split()[0])

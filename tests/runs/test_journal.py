@@ -77,7 +77,7 @@ def test_a_number_that_is_not_finite_is_never_written(journal: Journal) -> None:
 
 def test_a_full_disk_is_an_error_and_leaves_no_half_line(journal: Journal) -> None:
     full = Journal(Path("/dev/full"))
-    with pytest.raises(StoreError, match="(?i)no space|invalid|argument"):
+    with pytest.raises(StoreError, match=r"(?i)no space|invalid|argument"):
         full.append("note", {"n": 1})
 
 
