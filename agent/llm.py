@@ -39,7 +39,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. ``finish`` is the provider's word ("stop", "length"), ``attempts`` their number."""
+    """One answer. ``finish`` is the provider's word ("stop", "length"), ``attempts`` a count."""
 
     text: str
     model: str
