@@ -79,9 +79,13 @@ def test_no_module_has_a_name_that_says_nothing(source: list[Path]) -> None:
 
 
 def test_there_is_a_line_of_test_for_every_line_of_code(root: Path, source: list[Path]) -> None:
-    tested = sum(map(code_lines, source))
-    tests = sum(map(code_lines, files(root, "tests")))
-    assert tests >= tested, f"{tests} lines of test for {tested} lines of code"
+    missing = {
+        folder: sum(map(code_lines, files(root, folder)))
+        - sum(map(code_lines, files(root / "tests", folder)))
+        for folder in FOLDERS
+    }
+    tested, tests = sum(map(code_lines, source)), sum(map(code_lines, files(root, "tests")))
+    assert tests >= tested, f"{tests} lines of test for {tested} of code; by folder {missing}"
 
 
 def test_the_repository_speaks_of_the_project_alone(root: Path) -> None:
