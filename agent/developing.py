@@ -7,6 +7,7 @@ from rewardsmith.agent import roles
 from rewardsmith.agent.llm import Reply, Request, Role
 from rewardsmith.envs.task import Task
 from rewardsmith.errors import ModelError
+from rewardsmith.prompts.constants import card_constants, spelled_out
 from rewardsmith.runs.records import Candidate, Critique
 from rewardsmith.sandbox.check import CheckReport
 from rewardsmith.sandbox.failure import Failure
@@ -148,8 +149,10 @@ def _checked(bench: Workbench, candidate: str, answer: roles.DesignResult) -> Dr
         failure = answer.failure or Failure(kind="no_code", text="the reply held no program")
         bench.watch("checked", candidate=candidate, ok=False, text=failure.text)
         return Draft(answer.attempt, None, failure, templates=answer.templates)
-    draft = _judged(bench, candidate, answer.source, answer.templates)
-    return replace(draft, rewrites=(*answer.repairs, *draft.rewrites))
+    source, named = spelled_out(answer.source, card_constants(bench.task.env))
+    spelled = tuple(f"`{name}` is no field; its number was written instead" for name in named)
+    draft = _judged(bench, candidate, source, answer.templates)
+    return replace(draft, rewrites=(*answer.repairs, *spelled, *draft.rewrites))
 
 
 def _judged(bench: Workbench, candidate: str, written: str, templates: tuple[str, ...]) -> Draft:
