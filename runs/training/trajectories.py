@@ -9,6 +9,7 @@ Names in the file: ``after/<field>`` (rows, *shape) of all episodes one after th
 
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from rewardsmith.errors import StoreError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _PLAIN = ("action", "terminated", "truncated", "native_reward")
+_SNAPSHOT = ("snapshot/episode", "snapshot/step", "snapshot/state")
+_KINDS = {"terminated": "b", "truncated": "b", "native_reward": "f", "action": "if", "dt": "f",
+          "episode": "i", "seed": "i", "snapshot/episode": "i", "snapshot/step": "i"}  # fmt: skip
+MOST_BYTES = 1 << 30  # unpacked; a packed file of a megabyte can hold a gigabyte of zeros
 
 
 def save_episodes(path: Path, episodes: Sequence[Episode]) -> None:
@@ -46,11 +51,64 @@ def load_episodes(path: Path) -> tuple[Episode, ...]:
         StoreError: the file is missing, damaged, or not such a file.
     """
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = _unpacked(path)
+        _check(arrays)
         return tuple(_episode(arrays, i) for i in range(len(arrays["seed"])))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise StoreError(f"{path}: no readable trajectories: {error}") from error
+
+
+# What zipfile, zlib and NumPy's reader raise on bytes that are no such file.
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, MemoryError,
+           zipfile.BadZipFile, zlib.error)  # fmt: skip
+
+
+def _unpacked(path: Path) -> Arrays:
+    with path.open("rb") as raw:
+        with zipfile.ZipFile(raw) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MOST_BYTES:
+            raise ValueError(f"{size:,} bytes unpacked, at most {MOST_BYTES:,} are wanted")
+        raw.seek(0)
+        with np.load(raw, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+
+
+def _check(arrays: Arrays) -> None:
+    """Raises ValueError where names, kinds or lengths are not those of `save_episodes`."""
+    for name in ("episode", "seed", "dt", *_PLAIN):
+        if name not in arrays:
+            raise ValueError(f"the array {name!r} is missing")
+    fields = {name.removeprefix("after/") for name in arrays if name.startswith("after/")}
+    snapshots = _SNAPSHOT if "snapshot/state" in arrays else ()
+    known = {"episode", "seed", "dt", *_PLAIN, *snapshots}
+    known |= {f"{part}/{name}" for part in ("after", "first") for name in fields}
+    if set(arrays) != known:
+        odd = ", ".join(sorted(set(arrays) ^ known))
+        raise ValueError(f"unknown or missing arrays: {odd}")
+    for name, array in arrays.items():
+        kinds, length = _KINDS.get(name, "f"), _length(name, arrays)
+        if array.dtype.kind not in kinds or (length is not None and array.shape[:1] != (length,)):
+            raise ValueError(f"{name} is {array.dtype}{list(array.shape)}, of another form")
+    _check_episodes(arrays)
+
+
+def _length(name: str, arrays: Arrays) -> int | None:
+    if name == "dt":
+        return None
+    whole = {"seed": "seed", "snapshot": "snapshot/step", "first": "seed"}
+    return int(arrays[whole.get(name.split("/")[0], "episode")].size)
+
+
+def _check_episodes(arrays: Arrays) -> None:
+    count, owner = len(arrays["seed"]), arrays["episode"]
+    if arrays["dt"].shape != () or not np.array_equal(np.unique(owner), np.arange(count)):
+        raise ValueError(f"{count} seeds, and rows of the episodes {np.unique(owner).tolist()[:9]}")
+    for name, values in arrays.items():
+        if name.startswith("after/"):
+            first = arrays[f"first/{name.removeprefix('after/')}"]
+            if first.shape[1:] != values.shape[1:]:
+                raise ValueError(f"{name} and its reset states differ in shape")
 
 
 def _arrays(episodes: Sequence[Episode]) -> dict[str, npt.NDArray[Any]]:
