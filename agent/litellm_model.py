@@ -12,7 +12,7 @@ from typing import Any
 from rewardsmith.agent.asking import Asking, AttemptError, Notify, Patience, Seams, within
 from rewardsmith.agent.chat_format import masked, messages_of, reply_of
 from rewardsmith.agent.llm import Reply, Request
-from rewardsmith.agent.openai_model import is_known, translated
+from rewardsmith.agent.openai_model import checked_key, is_known, translated
 from rewardsmith.agent.prices import Price, find_price
 from rewardsmith.errors import ConfigError
 
@@ -38,7 +38,7 @@ class LiteLLMModel:
         """
         self._model = model
         self._base_url = base_url
-        self._key = api_key
+        self._key = checked_key(api_key, "the key")
         self._litellm = _imported()
         if api_key is None and base_url is None:
             _check_key(self._litellm, model)
@@ -68,20 +68,19 @@ class LiteLLMModel:
 
     def _attempt(self, request: Request, sent: Mapping[str, Any], timeout_s: float) -> Reply:
         def call() -> dict[str, Any]:
-            with warnings.catch_warnings():  # pydantic's, about litellm's own models
-                warnings.simplefilter("ignore")
-                reply = self._litellm.completion(
-                    model=self._model,
-                    messages=messages_of(request),
-                    base_url=self._base_url,
-                    api_key=self._key,
-                    timeout=0.9 * timeout_s,
-                    num_retries=0,
-                    max_retries=0,
-                    **sent,
-                )
-                body: dict[str, Any] = reply.model_dump()
-                return body
+            _hush()
+            reply = self._litellm.completion(
+                model=self._model,
+                messages=messages_of(request),
+                base_url=self._base_url,
+                api_key=self._key,
+                timeout=0.9 * timeout_s,
+                num_retries=0,
+                max_retries=0,
+                **sent,
+            )
+            body: dict[str, Any] = reply.model_dump(warnings=False)
+            return body
 
         outcome = within(timeout_s, call, lambda: None)
         if isinstance(outcome, Exception):
@@ -122,6 +121,15 @@ def _imported() -> Any:
     litellm.cache = None
     litellm.suppress_debug_info = True
     return litellm
+
+
+def _hush() -> None:
+    """No warnings of the packages about themselves.
+
+    One rule for the whole process, not `catch_warnings` round each call: threads would put back
+    each other's rules.
+    """
+    warnings.filterwarnings("ignore", module=r"(pydantic|litellm|openai|httpx|aiohttp)(\.|$)")
 
 
 def _check_key(litellm: Any, model: str) -> None:
@@ -168,5 +176,14 @@ def _is_hang_up(error: Exception) -> bool:
 
 def _is_unparsable(error: Exception) -> bool:
     return any(
-        w in str(error) for w in ("codec can't decode", "JSONDecodeError", "Expecting value")
+        w in str(error)
+        for w in (
+            "codec can't decode",
+            "JSONDecodeError",
+            "Expecting value",
+            "Invalid response",
+            "invalid response",
+            "recursion depth",
+            "'choices' that is",
+        )
     )

@@ -6,6 +6,7 @@ of status errors, and no objects of the HTTP library underneath, which differs b
 
 import difflib
 import os
+import urllib.parse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -89,14 +90,15 @@ class OpenAIModel:
         create: Any = client.chat.completions.create
 
         def call() -> object:
-            return create(model=self._model, messages=messages_of(request), **_split(sent))
+            made = create(model=self._model, messages=messages_of(request), **_split(sent))
+            # Not a word about fields of another type than the package knows: we check them.
+            return made.model_dump(warnings=False) if hasattr(made, "model_dump") else made
 
         outcome = within(timeout_s, call, client.close)
         client.close()
         if isinstance(outcome, Exception):
             raise self._translated(outcome, sent, timeout_s) from None
-        body = outcome.model_dump() if hasattr(outcome, "model_dump") else outcome
-        return reply_of(body, model=self.name, price=self._price)
+        return reply_of(outcome, model=self.name, price=self._price)
 
     def _translated(
         self, error: Exception, sent: Mapping[str, Any], timeout_s: float
@@ -116,16 +118,43 @@ def endpoint(base_url: str | None = None, api_key: str | None = None) -> tuple[s
     """URL and key to use.
 
     Raises:
-        ConfigError: the endpoint is OpenAI's own and there is no key.
+        ConfigError: the endpoint is OpenAI's own and there is no key; the URL is none; or the key
+            cannot be sent.
     """
-    url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    key = api_key or os.environ.get("OPENAI_API_KEY")
+    url = (base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).strip()
+    key = checked_key(api_key or os.environ.get("OPENAI_API_KEY"), "OPENAI_API_KEY")
+    _check_url(url)
     if not key and url.rstrip("/") == OPENAI_URL:
         raise ConfigError(
             "OPENAI_API_KEY is not set; set it, or set OPENAI_BASE_URL to an endpoint that wants "
             "no key, or use --llm local"
         )
     return url, key or "none"
+
+
+def checked_key(key: str | None, variable: str) -> str | None:
+    """The key without the line end that files leave in it; None stays None.
+
+    Raises:
+        ConfigError: it holds what no header can carry; the key itself is not in the message.
+    """
+    key = key.strip() if key else None
+    if key and not (key.isascii() and key.isprintable()):
+        raise ConfigError(
+            f"{variable} holds a character that no key has (a letter outside ASCII, or a line end "
+            "in the middle); copy the key again"
+        )
+    return key
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ConfigError(f"OPENAI_BASE_URL is {masked(url)!r}; wanted is http(s)://HOST[:PORT]/v1")
 
 
 def model_names(url: str, key: str, timeout_s: float = 10.0) -> list[str]:
@@ -169,7 +198,8 @@ def translated(
         return AttemptError("stall", f"{where} sent nothing for {timeout_s:.1f} s")
     if isinstance(error, openai.APIStatusError):
         return _of_status(error, sent, secrets)
-    if isinstance(error, openai.APIResponseValidationError | ValueError):
+    # A RecursionError is JSON of many thousand brackets.
+    if isinstance(error, openai.APIResponseValidationError | ValueError | RecursionError):
         return AttemptError("unparsable", f"{where} answered with what is no JSON")
     if isinstance(error, openai.APIConnectionError):
         cause = masked(str(error.__cause__ or error), *secrets)
