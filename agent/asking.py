@@ -233,18 +233,21 @@ class _Call:
         # A rate limit repeats itself word for word by nature; it is bounded by count and deadline.
         if error.kind == "rate_limit":
             return
-        key = (error.kind, _without_ids(str(error)))
+        # Silence and a drip that never ends are one fault; which it looks like is a matter of ms.
+        slow = error.kind in ("stall", "timeout")
+        key = ("slow", "") if slow else (error.kind, _without_ids(str(error)))
         self.seen[key] = self.seen.get(key, 0) + 1
         limit = 2 if error.kind in _COSTLY else patience.same_error
         if self.seen[key] >= limit:
             self._stop(error, f"the same error came {self.seen[key]} times")
 
     def _wait_s(self, error: AttemptError) -> float:
-        if error.retry_after_s is not None:
-            return error.retry_after_s
+        """At least what the endpoint asks for: "0 s", told each time, would use up all attempts."""
         patience = self.asking.patience
-        full_s = min(patience.longest_wait_s, patience.first_wait_s * 2.0 ** (self.tries - 1))
-        return full_s * (0.5 + 0.5 * self.asking.seams.uniform())
+        doubled_s = patience.first_wait_s * 2.0 ** min(self.tries - 1, 60)
+        own_s = min(patience.longest_wait_s, doubled_s)
+        own_s *= 0.5 + 0.5 * self.asking.seams.uniform()
+        return max(own_s, error.retry_after_s or 0.0)
 
     def _stop(self, error: AttemptError, why: str) -> None:
         wall_s = self.asking.seams.now() - self.start_s

@@ -1,8 +1,11 @@
 """The chat-completions format: what a body of it means, and what its errors mean."""
 
+import math
 import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from rewardsmith.agent.asking import AttemptError
@@ -24,7 +27,14 @@ _KINDS: dict[int, ModelErrorKind] = {
     422: "bad_request",
     429: "rate_limit",
 }
-_QUOTA = re.compile(r"insufficient_quota|exceeded your current quota|billing|credit balance")
+_QUOTA = re.compile(
+    r"insufficient_quota|exceeded your current quota|credit balance|"
+    r"billing[_ ](hard[_ ]limit|not[_ ]active)|check your plan and billing"
+)
+# Both words of a quota come with limits per minute too; these say after how long they pass.
+_WAIT = re.compile(r"(?:try again|retry) in (?:(\d+)m)?(\d+(?:\.\d+)?) ?(ms|s)\b")
+_URL_USER = re.compile(r"//[^/\s@\"']+@")
+_URL_KEY = re.compile(r"([?&](?:[a-z_-]*key|[a-z_-]*token|secret)=)[^&\s\"')]+", re.IGNORECASE)
 _FILTER = re.compile(r"content_filter|content_policy|content management policy")
 _UNKNOWN_MODEL = re.compile(r"model_not_found|model .{0,80}(does not exist|not found|unknown)")
 
@@ -37,11 +47,12 @@ def messages_of(request: Request) -> list[dict[str, str]]:
 def masked(text: str, *secrets: str | None) -> str:
     """The text without keys: those given, and every value of a key-like environment variable."""
     values = [v for name, v in os.environ.items() if _KEY_VARIABLE.search(name.upper())]
-    for value in sorted({*values, *(s for s in secrets if s)}, key=len, reverse=True):
+    given = {v.strip() for v in (*values, *(s for s in secrets if s))}
+    for value in sorted(given, key=len, reverse=True):
         if len(value) >= 8:  # shorter ones ("none", "EMPTY") are placeholders and ordinary words
             text = text.replace(value, "***")
     text = re.sub(r"\bsk-[\w*.-]{6,}", "sk-***", text)
-    return re.sub(r"//[^/\s:@]+:[^/\s@]+@", "//***@", text)
+    return _URL_KEY.sub(r"\1***", _URL_USER.sub("//***@", text))
 
 
 def reply_of(body: object, *, model: str, price: Price | None) -> Reply:
@@ -98,18 +109,24 @@ def failure_of(
     text = f"{message} {body}".lower()
     kind = _kind_of(status, text)
     parameter = _refused_parameter(body, message, sent) if kind == "bad_request" else None
-    says = masked(_short(_message_in(body) or message), *secrets)
+    said = _message_in(body) or message
+    says = _short(masked(said, *secrets))  # masked first: a key cut in half is no longer known
+    told_s = _wait_in(said) if retry_after_s is None else retry_after_s
     return AttemptError(
         kind,
         f"HTTP {status}: {says}" if status else says,
-        retry_after_s=retry_after_s if kind in ("rate_limit", "server") else None,
+        retry_after_s=told_s if kind in ("rate_limit", "server") else None,
         parameter=parameter,
         status=status,
     )
 
 
-def retry_after_s(headers: object) -> float | None:
-    """Seconds that a Retry-After header asks for; None without one, or for one that is a date."""
+def retry_after_s(headers: object, now: Callable[[], float] = time.time) -> float | None:
+    """Seconds that a Retry-After header asks for; None without one.
+
+    A date counts from the header's own ``date``, else from ``now`` (s since 1970); one that has
+    passed asks for nothing.
+    """
     get = getattr(headers, "get", None)
     if get is None:
         return None
@@ -118,16 +135,37 @@ def retry_after_s(headers: object) -> float | None:
             value = float(str(get(name))) * unit_s
         except (TypeError, ValueError):
             continue
-        if 0.0 <= value < 86_400.0:
+        if math.isfinite(value) and value >= 0.0:
             return value
-    return None
+    due_s, sent_s = _moment(get("retry-after")), _moment(get("date"))
+    if due_s is None:
+        return None
+    left_s = due_s - (now() if sent_s is None else sent_s)
+    return left_s if left_s > 0.0 else None
+
+
+def _moment(date: object) -> float | None:
+    """An HTTP date in s since 1970."""
+    try:
+        return parsedate_to_datetime(str(date)).timestamp()
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
+def _wait_in(message: str) -> float | None:
+    """Seconds in "try again in 6m0s", for endpoints that send no header."""
+    found = _WAIT.search(message.lower())
+    if found is None:
+        return None
+    minutes, amount, unit = found.groups()
+    return 60.0 * int(minutes or 0) + float(amount) * (0.001 if unit == "ms" else 1.0)
 
 
 def _kind_of(status: int | None, text: str) -> ModelErrorKind:
     if status is None:
         return "connection"
     kind = _KINDS.get(status, "server" if status >= 500 or status == 409 else "bad_request")
-    if kind == "rate_limit" and _QUOTA.search(text):
+    if kind == "rate_limit" and _QUOTA.search(text) and not _WAIT.search(text):
         return "quota"
     if kind == "bad_request" and _FILTER.search(text):
         return "content_filter"
