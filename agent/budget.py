@@ -5,6 +5,7 @@ its place. What is in flight counts as spent, so parallel calls cannot pass a li
 """
 
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -18,6 +19,9 @@ from rewardsmith.errors import BudgetExhausted, ConfigError, ModelError, ModelEr
 
 # A limit on money or tokens needs a bound on each answer; this one is sent where none was set.
 LONGEST_ANSWER_TOKENS = 8192
+# Each match is a token at most: four letters with the space before them, a run of blanks, else one
+# byte. Tables of numbers take a token for every digit or two, far more than prose.
+_TOKEN = re.compile(rb" ?[A-Za-z]{1,4}|\s+|.", re.DOTALL)
 # The provider may have generated, and billed, what we did not get to see.
 _MAYBE_BILLED: frozenset[ModelErrorKind] = frozenset(
     {"timeout", "stall", "truncated", "empty", "content_filter", "unparsable"}
@@ -281,8 +285,8 @@ def check_price(name: str, price: Price | None, limits: Limits) -> None:
 
 
 def prompt_tokens(request: Request) -> int:
-    """An upper estimate of the prompt's tokens: code and English take 3 to 4.5 characters each."""
-    return sum(len(m["content"].encode()) // 3 + 8 for m in messages_of(request))
+    """An upper estimate of the prompt's tokens, prose or numbers, with 8 for each message."""
+    return sum(len(_TOKEN.findall(m["content"].encode())) + 8 for m in messages_of(request))
 
 
 def worst_usd(price: Price | None, prompt: int, answer: int) -> float | None:

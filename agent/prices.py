@@ -1,5 +1,6 @@
 """What a token costs: a small table, and the user's own table before it."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ def cost_usd(price: Price | None, usage: Usage) -> float | None:
     """Cost of one call in US dollars; None where the price or a count of tokens is unknown."""
     if price is None:
         return None
-    if price == FREE:
+    if not (price.input or price.output or price.cached):
         return 0.0
     if usage.prompt_tokens is None or usage.completion_tokens is None:
         return None
@@ -102,12 +103,16 @@ def _parsed(raw: Mapping[str, Any], where: str) -> dict[str, dict[str, Price]]:
 
 
 def _price(row: object, where: str) -> Price:
-    wanted = "wanted is { input = 2.0, output = 10.0, cached = 0.2 }, in $ per million tokens"
+    wanted = (
+        'wanted is "MODEL" = { input = 2.0, output = 10.0, cached = 0.2 }, in $ per million tokens '
+        "(a name with a dot needs its quotes)"
+    )
     if not isinstance(row, Mapping) or not {"input", "output"} <= set(row) <= set(
         ("input", "output", "cached")
     ):
         raise ConfigError(f"{where} is {row!r}; {wanted}")
     for value in row.values():
-        if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value < 0:
             raise ConfigError(f"{where} holds {value!r}; {wanted}")
     return Price(**{name: float(value) for name, value in row.items()})
