@@ -13,6 +13,7 @@ A script file is YAML::
 
 import hashlib
 import json
+import math
 import os
 import threading
 import time
@@ -147,12 +148,15 @@ def _model_of(raw: object, path: Path) -> ScriptedModel:
     for role in set(raw) & set(_ROLES):
         _check_answers(raw[role], f"{path}: {role}")
     pick, delay_s = raw.get("pick", "hash"), raw.get("delay_s", 0.0)
-    if pick not in ("order", "hash") or not isinstance(delay_s, int | float) or delay_s < 0:
+    number = isinstance(delay_s, int | float) and not isinstance(delay_s, bool)
+    if pick not in ("order", "hash") or not number or not 0.0 <= delay_s < math.inf:
         raise ConfigError(f"{path}: pick is 'order' or 'hash', delay_s a number >= 0")
     counter = raw.get("counter")
+    if counter is not None and not (isinstance(counter, str) and counter.strip()):
+        raise ConfigError(f"{path}: counter is {counter!r}; the name of a file is wanted")
     return ScriptedModel(
         {role: tuple(raw[role]) for role in _ROLES if role in raw},
-        counter=None if counter is None else path.parent / str(counter),
+        counter=None if counter is None else path.parent / counter,
         pick=pick,
         delay_s=float(delay_s),
         name=f"scripted:{path.name}",
