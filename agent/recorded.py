@@ -163,6 +163,8 @@ class FolderCalls:
                 os.fsync(file.fileno())
             part.replace(path)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
             raise StoreError(f"{path}: cannot be written ({error})") from error
 
     def names(self) -> tuple[str, ...]:
@@ -196,6 +198,8 @@ def _answered(reply: Reply) -> dict[str, Any]:
 
 def _reply_in(record: dict[str, Any]) -> Reply:
     try:
+        if not isinstance(record["text"], str):
+            raise TypeError(f"its text is {record['text']!r}")
         return Reply(
             text=record["text"],
             model=record["answered_by"],
