@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rewardsmith.agent.asking import Notify, Seams
-from rewardsmith.agent.chat_format import messages_of
+from rewardsmith.agent.chat_format import LONGEST_REPLY_CHARS, messages_of
 from rewardsmith.agent.llm import Reply, Request, Usage
 from rewardsmith.agent.recorded import request_key
-from rewardsmith.errors import ConfigError, ModelError
+from rewardsmith.errors import ConfigError, ModelError, StoreError
 
 END = "END"
 _POLL_S = 0.25
@@ -69,16 +69,27 @@ class ManualModel:
         """Returns the answer once it is there and complete.
 
         Raises:
-            ModelError: ``timeout``, it did not come within the deadline.
+            ModelError: ``timeout``, it did not come within the deadline; ``empty``, nothing was
+                pasted.
+            StoreError: the prompt cannot be written.
         """
         began_s = self._seams.now()
-        prompt = self._prompt_file(request)
-        answer = prompt.with_name(prompt.name.replace(".prompt.md", ".answer.md"))
-        if not answer.exists():
-            self._announce(prompt, answer)
+        try:
+            prompt = self._prompt_file(request)
+            answer = prompt.with_name(prompt.name.replace(".prompt.md", ".answer.md"))
+            if _state(answer) is None:
+                self._announce(prompt, answer)
+        except OSError as error:
+            raise StoreError(f"{self._folder}: no prompt can be written ({error})") from error
         text = self._wait(answer, began_s)
-        wall_s = self._seams.now() - began_s
-        return Reply(text=text, model=self.name, usage=Usage(cost_usd=0.0), wall_s=wall_s)
+        finish = "stop" if len(text) <= LONGEST_REPLY_CHARS else "length"
+        return Reply(
+            text=text[:LONGEST_REPLY_CHARS],
+            model=self.name,
+            finish=finish,
+            usage=Usage(cost_usd=0.0),
+            wall_s=self._seams.now() - began_s,
+        )
 
     def _prompt_file(self, request: Request) -> Path:
         key = request_key(self.name, request)
@@ -98,8 +109,11 @@ class ManualModel:
         if self._paste is not None:
             with self._terminal:
                 self._say(f"{prompt.read_text('utf-8')}\n--- answer, then a line with {END}:")
+                text = self._paste()
+                if not text.strip():  # the input is at its end: nobody will ever type more
+                    raise ModelError("empty", f"nothing was pasted; {prompt} waits for an answer")
                 part = answer.with_suffix(".tmp")
-                part.write_text(self._paste(), "utf-8")
+                part.write_text(text, "utf-8", errors="replace")
                 part.rename(answer)
         else:
             self._say(f"waiting for a person: read {prompt}, put the answer into {answer}")
@@ -113,7 +127,7 @@ class ManualModel:
             if state != last:
                 last, since_s = state, now_s
             elif state is not None and (self._paste or now_s - since_s >= self._stable_s):
-                text = answer.read_text("utf-8", errors="replace")
+                text = _text_in(answer)
                 if text.strip():
                     return text
             if self._deadline_s is not None and now_s - began_s > self._deadline_s:
@@ -150,6 +164,14 @@ def _first_line(path: Path) -> str:
 def _number(path: Path) -> int:
     match = re.match(r"\d+", path.name)
     return int(match.group()) if match else 0
+
+
+def _text_in(path: Path) -> str:
+    """The file's text; empty where it cannot be read, as while an editor replaces it."""
+    try:
+        return path.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _state(path: Path) -> tuple[int, int] | None:
