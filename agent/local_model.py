@@ -27,6 +27,8 @@ _HUB = "https://huggingface.co"
 
 _engines: dict[Path, "Engine"] = {}
 _engines_lock = threading.Lock()
+# Held for one question at a time, so that no question's time runs while it waits for another.
+_turn = threading.Lock()
 
 
 class Engine:
@@ -162,7 +164,8 @@ class LocalModel:
             ConfigError: it could not be loaded.
         """
         self._file()  # a download is not part of the call: it has no deadline
-        return self._asking.ask(request)
+        with _turn:
+            return self._asking.ask(request)
 
     def _attempt(self, request: Request, sent: Mapping[str, Any], timeout_s: float) -> Reply:
         engine = engine_for(self._file(), self._notify)
@@ -245,8 +248,9 @@ def joined(pieces: list[Mapping[str, Any]]) -> dict[str, Any]:
     whole: dict[str, Any] = {}
     for piece in pieces:
         if "error" in piece:
-            said = piece["error"].get("message", piece["error"])
-            raise AttemptError("bad_request", f"the local model refused: {said}")
+            error = piece["error"]
+            said = error.get("message", error) if isinstance(error, Mapping) else error
+            raise AttemptError("bad_request", f"the local model refused: {said}{_cure(str(said))}")
         for name in ("usage", "timings"):
             if piece.get(name):
                 whole[name] = piece[name]
@@ -256,6 +260,15 @@ def joined(pieces: list[Mapping[str, Any]]) -> dict[str, Any]:
     message = {"role": "assistant", "content": "".join(text)}
     whole["choices"] = [{"index": 0, "finish_reason": finish, "message": message}]
     return whole
+
+
+def _cure(said: str) -> str:
+    if "context" not in said.lower():
+        return ""
+    return (
+        f"; prompt and answer together have {CONTEXT_TOKENS} tokens here: take a model with a "
+        "longer context, or shorten the task's text or its card"
+    )
 
 
 def from_hub(
@@ -280,11 +293,13 @@ def from_hub(
         return path
     if notify is not None:
         notify(f"fetching {spec} from {hub}; its hash is not known here, so it is not checked")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        local_download.download(
-            f"{hub}/{parts[0]}/{parts[1]}/resolve/main/{parts[2]}", path, progress
-        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with local_download.locked(path):
+            if not path.is_file():  # another process may have fetched it meanwhile
+                local_download.download(
+                    f"{hub}/{parts[0]}/{parts[1]}/resolve/main/{parts[2]}", path, progress
+                )
     except OSError as error:
         raise DownloadError(f"{hub}: {spec} cannot be fetched ({error})") from error
     return path
