@@ -120,7 +120,9 @@ def _split(spec: str) -> tuple[str, str]:
     # anthropic/claude-..., ollama/qwen2.5:7b: what litellm names with a slash
     if "/" in provider and not provider.startswith((".", "/", "~")):
         return "litellm", spec
-    near = difflib.get_close_matches(provider, PROVIDERS, 3, 0.4)
+    near = difflib.get_close_matches(provider.lower(), PROVIDERS, 3, 0.4)
+    if spec.endswith(".gguf"):
+        near = [f"local:{spec}"]
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise ConfigError(
         f"--llm {spec}: there is no provider {provider!r}; {hint}There are {', '.join(PROVIDERS)}, "
