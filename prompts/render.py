@@ -70,13 +70,14 @@ def render(name: str, *, prompts_dir: Path | None = None, **values: object) -> R
     """
     try:
         text = _environment(prompts_dir).get_template(name + SUFFIX).render(**values)
+        return Rendered(_tidy(text), name, _hash(name, prompts_dir))
     except jinja2.TemplateNotFound as error:
         raise ConfigError(
             f"no template {error.name}; there are {', '.join(template_names())}"
         ) from error
-    except jinja2.TemplateError as error:
+    # What an expression of a template can raise: 1 + "a", a value that is no number, a cycle.
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise ConfigError(f"template {name}: {error}") from error
-    return Rendered(_tidy(text), name, _hash(name, prompts_dir))
 
 
 def number(value: float | None, digits: int = 3) -> str:
