@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rewardsmith.prompts.blocks import Block, blocks, readings
+from rewardsmith.prompts.signature import distinct
 from rewardsmith.prompts.structure import (
     Definition,
     Statement,
@@ -28,7 +29,8 @@ class Extraction:
 
     ``source`` compiles and defines the function. ``detail`` is phrased for the model, ``attempt``
     is the code that did not parse and ``line`` its line, for the repair turn. ``repairs`` says what
-    was put to rights without a choice: never more than a missing ``def`` line or parentheses.
+    was put to rights without a choice: never more than a missing ``def`` line, parentheses, or a
+    parameter that stood there before.
     """
 
     source: str | None
@@ -44,8 +46,8 @@ def extract_program(text: str, *, function: str = "compute_reward") -> Extractio
 
     Fenced blocks come before text outside fences. Helper functions, constants and imports are kept
     from the same block or earlier ones where the function uses them; calls, prints and other
-    functions are left out. The function itself is never altered but for its indentation: an answer
-    whose function does not parse is a miss, however little is wrong with it.
+    functions are left out. The function itself is never altered but for its indentation and what
+    ``repairs`` tells: an answer whose function does not parse is a miss, however little is wrong.
     """
     if not text.strip():
         return Extraction(None, "empty", "the answer is empty")
@@ -55,7 +57,7 @@ def extract_program(text: str, *, function: str = "compute_reward") -> Extractio
     found = _chosen(parts, function)
     if found is None:
         return _bare(parts, function) or _miss(parts, text, function)
-    at, chosen = found
+    at, chosen, repairs = found
     if not chosen.complete and chosen.ends_block and not parts[at].closed:
         detail = f"the answer ends inside {function}, before it returns anything; be shorter"
         return Extraction(None, "truncated", detail, chosen.text)
@@ -63,7 +65,8 @@ def extract_program(text: str, *, function: str = "compute_reward") -> Extractio
     if parsed(source) is None:
         return _miss(parts, text, function)
     bracketed = "(not " in source and "(not " not in text
-    return Extraction(source, None, repairs=("put parentheses round `not`",) * bracketed)
+    repairs = (*("put parentheses round `not`",) * bracketed, *repairs)
+    return Extraction(source, None, repairs=repairs)
 
 
 def _bare(parts: tuple[Block, ...], function: str) -> Extraction | None:
@@ -75,31 +78,37 @@ def _bare(parts: tuple[Block, ...], function: str) -> Extraction | None:
     return None
 
 
-def _chosen(parts: tuple[Block, ...], function: str) -> tuple[int, Definition] | None:
+def _chosen(
+    parts: tuple[Block, ...], function: str
+) -> tuple[int, Definition, tuple[str, ...]] | None:
     """The block to take and the definition in it: complete before sketched, fenced before not."""
     found = [
-        (complete, part.fenced, at, chosen)
+        (chosen.complete, part.fenced, at, chosen, repairs)
         for at, part in enumerate(parts)
-        if (chosen := _read(part.text, function)) is not None
-        for complete in [chosen.complete]
+        for chosen, repairs in _read(part.text, function)
     ]
     if not found:
         return None
-    *_, at, chosen = max(found, key=lambda item: item[:3])
-    return at, chosen
+    *_, at, chosen, repairs = max(found, key=lambda item: item[:3])
+    return at, chosen, repairs
 
 
-def _read(text: str, function: str) -> Definition | None:
-    """The definition in the first reading of a block that holds a complete one."""
+def _read(text: str, function: str) -> list[tuple[Definition, tuple[str, ...]]]:
+    """The definition in the first reading of a block that holds a complete one, with repairs."""
     if function not in text:
-        return None
-    first: Definition | None = None
+        return []
+    sketch: Definition | None = None
     for reading in readings(text):
         found = definition(reading, function)
         if found is not None and found.complete:
-            return found
-        first = first or found
-    return first
+            return [(found, ())]
+        sketch = sketch or found
+    for reading in readings(text):
+        once, names = distinct(reading, function)
+        found = definition(once, function) if names else None
+        if found is not None and found.complete:
+            return [(found, tuple(f"dropped the repeated parameter `{n}`" for n in names))]
+    return [(sketch, ())] if sketch else []
 
 
 def _assembled(chosen: Definition, earlier: tuple[Block, ...], function: str) -> str:

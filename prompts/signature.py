@@ -1,9 +1,10 @@
-"""The parameters that a program forgot: names of the card that it reads and did not ask for."""
+"""The parameters of a program: those that it forgot, and those that it names twice."""
 
 import ast
+import re
 
 from rewardsmith.envs.task import EnvSpec
-from rewardsmith.prompts.structure import definition
+from rewardsmith.prompts.structure import PARSE_ERRORS, definition
 
 
 def card_names(env: EnvSpec) -> frozenset[str]:
@@ -52,3 +53,47 @@ def _with(program: str, node: ast.FunctionDef, names: tuple[str, ...]) -> str:
     line = lines[row].encode()
     lines[row] = (line[:column] + text.encode() + line[column:]).decode()
     return "\n".join(lines)
+
+
+def distinct(text: str, function: str = "compute_reward") -> tuple[str, tuple[str, ...]]:
+    """The text with every parameter of ``function`` once; parameters go by name, so the first does.
+
+    Returns:
+        the text, and the names of which a repeat was dropped; prose around the function stays.
+    """
+    names: list[str] = []
+    for head in reversed(list(re.finditer(rf"\bdef[ \t]+{re.escape(function)}[ \t]*\(", text))):
+        end = _parenthesis(text, head.end())
+        kept, repeated = _once(text[head.end() : end])
+        text = text[: head.end()] + kept + text[end:]
+        names = [*repeated, *names]
+    return text, tuple(dict.fromkeys(names))
+
+
+def _parenthesis(text: str, start: int) -> int:
+    """Index of the one that closes the parenthesis open before ``start``; else the text's end."""
+    depth = 1
+    for match in re.compile(r"#[^\n]*|[()]").finditer(text, start):
+        depth += {"(": 1, ")": -1}.get(match.group(), 0)
+        if depth == 0:
+            return match.start()
+    return len(text)
+
+
+def _once(parameters: str) -> tuple[str, list[str]]:
+    """What stands between the parentheses, from the end of a name on to that of its repeat cut."""
+    source = f"def f({parameters}\n): ..."
+    try:
+        node = ast.parse(source).body[0]
+    except PARSE_ERRORS:
+        return parameters, []
+    assert isinstance(node, ast.FunctionDef)
+    rows = [len(line.encode()) + 1 for line in source.split("\n")]
+    code, repeated = source.encode(), []
+    found = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    ends = [sum(rows[: (a.end_lineno or 1) - 1]) + (a.end_col_offset or 0) for a in found]
+    for at in range(len(found) - 1, 0, -1):
+        if found[at].arg in {a.arg for a in found[:at]}:
+            code = code[: ends[at - 1]] + code[ends[at] :]
+            repeated.insert(0, found[at].arg)
+    return code.decode()[len("def f(") : -len("\n): ...")], repeated
