@@ -15,6 +15,7 @@ from rewardsmith.agent.asking import Asking, AttemptError, Notify, Patience, Sea
 from rewardsmith.agent.chat_format import messages_of, reply_of
 from rewardsmith.agent.llm import Reply, Request
 from rewardsmith.agent.local_download import Progress
+from rewardsmith.agent.openmp import load_openmp
 from rewardsmith.agent.prices import FREE, Price
 from rewardsmith.agent.recorded import request_key
 from rewardsmith.errors import ConfigError, DownloadError
@@ -40,12 +41,13 @@ class Engine:
         Raises:
             ConfigError: xllamacpp is not installed, or the file is no model it can load.
         """
+        load_openmp()
         try:
             import xllamacpp  # type: ignore[import-untyped]
         except ImportError as error:
             raise ConfigError(
-                "the local model needs xllamacpp: pip install xllamacpp "
-                "(or use another one, see --llm)"
+                f"the local model needs xllamacpp, which cannot be imported ({error}): "
+                "pip install xllamacpp (or use another one, see --llm)"
             ) from error
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
