@@ -146,7 +146,9 @@ def trajectories(
     best = max(report.episodes, key=lambda e: e.fitness)
     failure = _median_failure(report.episodes)
     names = _column_names(report.episodes, program, columns)
-    chosen = [(failure, "a typical failure"), (best, "the best episode")]
+    ended_alike = failure is not None and failure.outcome == best.outcome
+    typical = "a typical episode" if ended_alike else "a typical failure"
+    chosen = [(failure, typical), (best, "the best episode")]
     tables = [
         _table(episode, title, names)
         for episode, title in chosen

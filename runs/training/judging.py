@@ -79,7 +79,10 @@ def judge(task: Task, episodes: Sequence[Episode]) -> Judgement:
         fitness_std=float(values.std()),
         success_rate=success_rate(scores),
         outcomes=dict(Counter(score.outcome for score in scores)),
-        episodes=tuple(map(_summary, episodes, scores)),
+        episodes=tuple(
+            _summary(task, episode, score)
+            for episode, score in zip(episodes, scores, strict=True)
+        ),
     )
 
 
@@ -89,9 +92,11 @@ def success_rate(scores: Sequence[Score]) -> float | None:
     return float(np.mean(told)) if told else None
 
 
-def _summary(episode: Episode, score: Score) -> EpisodeSummary:
+def _summary(task: Task, episode: Episode, score: Score) -> EpisodeSummary:
+    """Sums up one episode by the card's scalar fields; hidden ones never get near a prompt."""
     at = np.unique(np.linspace(0, episode.length - 1, _SAMPLES).round().astype(int))
-    scalars = {k: v for k, v in episode.steps.after.items() if v.ndim == 1}
+    shown = [item.name for item in task.env.fields if item.shape == ()]
+    scalars = {name: episode.steps.after[name] for name in shown}
     return EpisodeSummary(
         seed=episode.seed,
         fitness=float(score.fitness),

@@ -249,3 +249,13 @@ def test_records_are_never_changed(trained: Candidate) -> None:
     assert found is not None
     assert replace(found, steps=1).steps == 1
     assert found.steps == 12000
+
+
+def test_an_episode_that_ended_like_the_best_is_typical_and_no_failure(trained: Candidate) -> None:
+    report = trained.reports[0]
+    episodes = tuple(
+        e.model_copy(update={"success": None, "outcome": "time limit"}) for e in report.episodes
+    )
+    found = facts.trajectories(report.model_copy(update={"episodes": episodes}))
+    assert found is not None
+    assert found.tables[0].title.startswith("a typical episode (time limit")

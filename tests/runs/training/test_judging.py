@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rewardsmith.envs import toy
-from rewardsmith.envs.collect import random_act
+from rewardsmith.envs.collect import random_act, rollout
 from rewardsmith.envs.step import Episode
 from rewardsmith.envs.task import EnvSpec, Score
 from rewardsmith.errors import RewardsmithError, StoreError
@@ -122,3 +122,10 @@ def test_the_native_reward_is_the_environments_and_is_metered() -> None:
         assert np.array_equal(found.total, -np.abs(steps.after["distance"]))  # type: ignore[union-attr]
         assert source.calls == 1
         assert source.wall_s >= 0
+
+
+def test_what_is_told_of_an_episode_holds_no_hidden_field() -> None:
+    episodes = rollout(TASK.env, random_act(TASK.env, 0), (1,))
+    told = judge(TASK, episodes).episodes[0].fields
+    assert {item.name for item in TASK.env.hidden} & set(episodes[0].steps.after)
+    assert set(told) <= {item.name for item in TASK.env.fields}
