@@ -66,6 +66,7 @@ def _proposed(draft: _Draft, data: Mapping[str, Any]) -> None:
             "generation": data["generation"],
             "index": index,
             "proposal": Proposal.model_validate(item["proposal"]),
+            "told": tuple(data.get("feedback", ())),
             "critiques": (),
             "evidence": (),
         }
@@ -111,7 +112,8 @@ def _feedback(draft: _Draft, data: Mapping[str, Any]) -> None:
 
 
 def _asked(draft: _Draft, data: Mapping[str, Any]) -> None:
-    draft.calls[data["hash"]] = data["usage"]
+    if data["usage"] is not None:  # a call that failed brought none
+        draft.calls[data["hash"]] = data["usage"]
 
 
 def _paused(draft: _Draft, data: Mapping[str, Any]) -> None:

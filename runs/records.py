@@ -132,6 +132,7 @@ class Candidate(Record):
     generation: int
     index: int
     proposal: Proposal
+    told: tuple[str, ...] = ()  # ids of the feedback that its prompts show
     program: str | None = None  # source as trained (after mechanical rewrites)
     program_id: str | None = None
     mode: Literal["batched", "rows"] = "batched"

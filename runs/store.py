@@ -184,6 +184,6 @@ class CallRecords:
     def put(self, request_hash: str, record: dict[str, Any]) -> None:
         """Stores a call; it is on disk when this returns."""
         blob = self._store.put_blob(json.dumps(record, sort_keys=True))
-        usage = record.get("reply", {}).get("usage", {})
-        self._store.append("asked", {"hash": request_hash, "blob": blob, "usage": usage})
+        told = {key: record.get(key) for key in ("role", "model", "usage", "wall_s")}
+        self._store.append("asked", {"hash": request_hash, "blob": blob, **told})
         self._blobs[request_hash] = blob

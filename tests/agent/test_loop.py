@@ -2,6 +2,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from loop_rig import ANALYSIS, Arithmetic, Killed, Rig, answer, worth
 
 from rewardsmith.agent.budget import Limits
 from rewardsmith.agent.feedback import give
@@ -10,11 +11,10 @@ from rewardsmith.agent.replaying import decisions
 from rewardsmith.errors import AwaitingFeedback, BudgetExhausted
 from rewardsmith.runs.records import Unit
 from rewardsmith.sandbox.failure import Failure
-from loop_rig import ANALYSIS, Arithmetic, Killed, Rig, answer, worth
 
 
 def numbered(request: Request) -> str:
-    """A program whose weight depends on the question alone, so that a resumed run is told the same."""
+    """A program that depends on the question alone, so that a resumed run is told the same."""
     if request.role == "analyzer":
         return ANALYSIS
     digits = sum(map(ord, "".join(m.content for m in request.messages))) % 97

@@ -88,7 +88,7 @@ def test_a_run_can_be_worked_on_again_afterwards(store: RunStore) -> None:
 
 
 def test_an_answered_call_is_known_to_the_next_process(store: RunStore) -> None:
-    record = {"reply": {"text": "hi", "usage": {"prompt_tokens": 3, "cost_usd": 0.5}}}
+    record = {"text": "hi", "usage": {"prompt_tokens": 3, "cost_usd": 0.5}}
     CallRecords(store).put("abc", record)
     assert CallRecords(store).get("abc") == record
     assert CallRecords(store).get("other") is None
@@ -96,7 +96,7 @@ def test_an_answered_call_is_known_to_the_next_process(store: RunStore) -> None:
 
 def test_calls_are_counted_in_the_state(store: RunStore) -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "cost_usd": 0.5}
-    CallRecords(store).put("abc", {"reply": {"usage": usage}})
+    CallRecords(store).put("abc", {"usage": usage})
     spent = store.state().spent
     assert (spent.model_calls, spent.prompt_tokens, spent.completion_tokens) == (1, 3, 4)
     assert spent.usd == 0.5
@@ -104,6 +104,13 @@ def test_calls_are_counted_in_the_state(store: RunStore) -> None:
 
 def test_one_unknown_price_makes_the_cost_unknown(store: RunStore) -> None:
     records = CallRecords(store)
-    records.put("a", {"reply": {"usage": {"cost_usd": 0.5}}})
-    records.put("b", {"reply": {"usage": {"cost_usd": None}}})
+    records.put("a", {"usage": {"cost_usd": 0.5}})
+    records.put("b", {"usage": {"cost_usd": None}})
     assert store.state().spent.usd is None
+
+
+def test_a_call_that_failed_is_remembered_but_costs_nothing_known(store: RunStore) -> None:
+    CallRecords(store).put("a", {"error": {"kind": "timeout"}})
+    assert CallRecords(store).get("a") == {"error": {"kind": "timeout"}}
+    assert store.state().spent.model_calls == 0
+    assert store.state().spent.usd == 0.0
