@@ -1,8 +1,11 @@
 """Which expressions of a program hold one value per environment, judged from its text alone."""
 
 import ast
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
+# Values assigned before they are computed need one pass for each step back; more is no program.
+_MOST_PASSES = 30
 _SHAPE_ONLY = frozenset({"shape", "ndim", "size", "dtype"})
 _NEVER_ARRAYS = frozenset({"len", "isinstance", "range", "type", "hasattr", "str", "enumerate"})
 _TRUTH_FUNCTIONS = frozenset(
@@ -45,7 +48,11 @@ class Scope:
             return False
         if isinstance(node, ast.Compare) and _is_identity(node):
             return False
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in _NEVER_ARRAYS:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in _NEVER_ARRAYS
+        ):
             return False
         return any(self.is_array(child) for child in ast.iter_child_nodes(node))
 
@@ -95,17 +102,26 @@ def _assignments(function: ast.FunctionDef) -> list[tuple[str, ast.AST]]:
     return found
 
 
-def scope_of(function: ast.FunctionDef) -> Scope:
-    """Follows values from the parameters through the assignments of a function."""
-    scope = Scope(function, {argument.arg for argument in parameters(function)})
+def scope_of(function: ast.FunctionDef, among: Collection[str] | None = None) -> Scope:
+    """Follows values from the parameters through the assignments of a function.
+
+    Args:
+        function: the function to judge.
+        among: the only names to start from, for questions about some of the parameters.
+    """
+    names = {argument.arg for argument in parameters(function)}
+    scope = Scope(function, names if among is None else names & set(among))
     assigned = _assignments(function)
-    before = -1
-    while len(scope.arrays) != before:
+    for _ in range(_MOST_PASSES):
         before = len(scope.arrays)
         scope.arrays |= {name for name, value in assigned if scope.is_array(value)}
+        if len(scope.arrays) == before:
+            break
     scope.truths = {name for name, _ in assigned} | {"terminated"}
-    before = -1
-    while len(scope.truths) != before:
+    for _ in range(_MOST_PASSES):
         before = len(scope.truths)
         scope.truths -= {name for name, value in assigned if not scope.is_truth(value)}
+        if len(scope.truths) == before:
+            return scope
+    scope.truths = set()  # not settled: claim nothing
     return scope

@@ -4,7 +4,7 @@ Findings are phrased for the model that wrote the program, one at a time, the mo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,9 +13,10 @@ from rewardsmith.envs.task import EnvSpec, FloatArray
 from rewardsmith.sandbox.backend import Backend, Limits
 from rewardsmith.sandbox.client import RewardClient
 from rewardsmith.sandbox.failure import Failure
-from rewardsmith.sandbox.laws import broken_law, broken_law_with_memory, on_extremes
+from rewardsmith.sandbox.laws import Finding, broken_law, broken_law_with_memory, on_extremes
 from rewardsmith.sandbox.probe_steps import probes, recorded, sequences
 from rewardsmith.sandbox.program import Mode, Parsed, marked, parse, rejection
+from rewardsmith.sandbox.reductions import first_reduction, speaks_of_the_batch
 from rewardsmith.sandbox.reward import RewardBatch
 from rewardsmith.sandbox.rewrite import rewrite
 
@@ -64,26 +65,37 @@ def check(
     parsed = parse(done.source)
     if refused is not None or isinstance(parsed, Failure):
         return CheckReport(refused, done.source, done.notes)
-    batched = _tried(_Trial(done.source, parsed, spec, steps, sandbox, "batched"), done.notes)
-    if batched.failure is None or batched.failure.kind not in _PERHAPS_BY_ROW:
+    trial = _Trial(done.source, parsed, spec, steps, sandbox, "batched")
+    batched, perhaps_by_row = _tried(trial, done.notes)
+    if batched.failure is None or not perhaps_by_row:
         return batched
-    by_row = _tried(_Trial(done.source, parsed, spec, steps, sandbox, "rows"), done.notes)
-    if by_row.failure is not None:
+    by_row, _ = _tried(replace(trial, mode="rows"), done.notes)
+    if by_row.failure is not None or _was_of_the_batch(batched, by_row):
         return batched
-    note = (
-        "The program works only one environment at a time, which is slower; it is run row by row. "
-        f"On arrays: {batched.failure.text}"
+    note = _why_by_row(batched.failure, done.source)
+    return replace(
+        by_row, source=marked(done.source, "rows"), mode="rows", notes=(note, *by_row.notes)
     )
-    notes = (note, *by_row.notes)
-    return CheckReport(
-        None,
-        marked(done.source, "rows"),
-        done.notes,
-        "rows",
-        by_row.components,
-        by_row.stats,
-        notes,
-        by_row.evaluation_ms,
+
+
+def _was_of_the_batch(batched: CheckReport, by_row: CheckReport) -> bool:
+    """Whether a column says nothing of one environment that said something of many: x / max(x)."""
+    varied = {name for name, column in batched.stats.items() if column["std"] > 0}
+    return any(by_row.stats[name]["std"] == 0 for name in varied & set(by_row.stats))
+
+
+def _why_by_row(failure: Failure, source: str) -> str:
+    slower = (
+        "The program works only one environment at a time, which is slower; it is run row by row."
+    )
+    reduction = first_reduction(source) if failure.kind == "contract" else None
+    if reduction is None:
+        return f"{slower} On arrays: {failure.text}"
+    return (
+        f"{slower} Line {reduction.line}: `{reduction.text}` is taken as meant within one "
+        "environment; on arrays it takes all of them together. To make it fast, reduce the last "
+        "axis of a vector field (axis=-1), and leave the reduction out where a field is one number "
+        "per environment."
     )
 
 
@@ -97,16 +109,17 @@ class _Trial:
     mode: Mode
 
 
-def _tried(trial: _Trial, rewrites: tuple[str, ...]) -> CheckReport:
+def _tried(trial: _Trial, rewrites: tuple[str, ...]) -> tuple[CheckReport, bool]:
+    """Tries one mode; also says whether a failure may be none in the other."""
     client = RewardClient(
         trial.source, trial.spec, sandbox=trial.sandbox, limits=_QUICK, mode=trial.mode
     )
     with client:
-        failure, batch = _first_finding(client, trial)
+        finding, batch = _first_finding(client, trial)
         calls_s = client.ledger.wall_s - client.ledger.start_s
         notes = _notes(client, batch) if batch is not None else ()
-    return CheckReport(
-        failure,
+    report = CheckReport(
+        finding.failure if finding is not None else None,
         trial.source,
         rewrites,
         trial.mode,
@@ -115,11 +128,18 @@ def _tried(trial: _Trial, rewrites: tuple[str, ...]) -> CheckReport:
         notes,
         calls_s * 1000,
     )
+    return report, finding is not None and _perhaps_by_row(finding, trial)
+
+
+def _perhaps_by_row(finding: Finding, trial: _Trial) -> bool:
+    if finding.failure.kind in _PERHAPS_BY_ROW:
+        return True
+    return finding.perhaps_by_row and not speaks_of_the_batch(trial.source, trial.spec)
 
 
 def _first_finding(
     client: RewardClient, trial: _Trial
-) -> tuple[Failure | None, RewardBatch | None]:
+) -> tuple[Finding | None, RewardBatch | None]:
     if trial.parsed.uses_memory:
         rows = sequences(trial.steps)
         batch = client.rewards(rows)
@@ -127,12 +147,12 @@ def _first_finding(
         rows = probes(trial.steps, trial.spec)
         batch = client.rewards(recorded(trial.steps))
     if isinstance(batch, Failure):
-        return batch, None
+        return Finding(batch), None
     if not trial.parsed.uses_memory:
         return broken_law(client, rows, trial.source), batch
     extremes = client.rewards(probes(trial.steps, trial.spec))
     if isinstance(extremes, Failure):
-        return on_extremes(extremes), batch
+        return Finding(on_extremes(extremes)), batch
     return broken_law_with_memory(client, rows, trial.source), batch
 
 

@@ -4,7 +4,6 @@ A row's reward depends on that row alone: not on its neighbours, their order, th
 ``memory``) on time. With ``memory``, it depends on the row's environment and its past only.
 """
 
-import ast
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,33 +11,14 @@ import numpy.typing as npt
 
 from rewardsmith.envs.step import Steps
 from rewardsmith.envs.task import FloatArray
-from rewardsmith.sandbox.arrayness import scope_of
 from rewardsmith.sandbox.client import RewardClient
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.probe_steps import replaced
+from rewardsmith.sandbox.reductions import first_reduction
 from rewardsmith.sandbox.reward import RewardBatch
 
 TOLERANCE = 1e-9  # relative; NumPy's `@` and sums round differently for other batch sizes
 _ALONE = 24  # rows that are also asked for alone
-_REDUCTIONS = frozenset(
-    [
-        "mean",
-        "sum",
-        "max",
-        "min",
-        "std",
-        "var",
-        "prod",
-        "median",
-        "amax",
-        "amin",
-        "norm",
-        "ptp",
-        "any",
-        "all",
-        "argmax",
-    ]
-)
 
 
 def _columns(batch: RewardBatch) -> dict[str, FloatArray]:
@@ -47,6 +27,14 @@ def _columns(batch: RewardBatch) -> dict[str, FloatArray]:
 
 def _called(name: str) -> str:
     return f"component {name!r}" if name else "the total reward"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A broken law. ``perhaps_by_row``: it may be kept where environments come one at a time."""
+
+    failure: Failure
+    perhaps_by_row: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,41 +66,45 @@ def _picked(batch: RewardBatch, index: npt.NDArray[np.int64]) -> RewardBatch:
     )
 
 
-def broken_law(client: RewardClient, rows: Steps, source: str) -> Failure | None:
+def broken_law(client: RewardClient, rows: Steps, source: str) -> Finding | None:
     """Returns the first law that a program without memory breaks on ``rows``."""
     whole = client.rewards(rows)
     if isinstance(whole, Failure):
-        return on_extremes(whole)
+        return Finding(on_extremes(whole))
     constants = client.constants
     again = client.rewards(rows)
     if isinstance(again, Failure):
-        return again
+        return Finding(again)
     if _difference(whole, again, exact=True) is not None:
-        return _changes_between_calls(whole, again)
+        return Finding(_changes_between_calls(whole, again))
     order = np.random.default_rng(0).permutation(rows.rows)
     mixed = client.rewards(rows.take(order))
     if isinstance(mixed, Failure):
-        return mixed
-    failure = _row_by_row(client, rows, whole, constants, source)
-    if failure is None and (found := _difference(_picked(whole, order), mixed)) is not None:
-        return _depends_on_others(found, "when the environments are given in another order", source)
-    return failure
+        return Finding(mixed)
+    broken = _row_by_row(client, rows, whole, constants, source)
+    if broken is None and (found := _difference(_picked(whole, order), mixed)) is not None:
+        how = "when the environments are given in another order"
+        return Finding(_depends_on_others(found, how, source))
+    return broken
 
 
 def _row_by_row(
     client: RewardClient, rows: Steps, whole: RewardBatch, constants: frozenset[str], source: str
-) -> Failure | None:
+) -> Finding | None:
     for row in np.linspace(0, rows.rows - 1, _ALONE).round().astype(np.int64):
         alone = client.rewards(rows.take(np.array([row])))
         if isinstance(alone, Failure):
-            return alone
+            return Finding(alone)
         found = _difference(_picked(whole, np.array([row])), alone)
-        if found is None:
-            continue
-        if found.name in constants:
-            return _lost_axis(found, source)
-        return _depends_on_others(found, "when it is alone", source)
+        if found is not None:
+            return _not_alone(found, constants, source)
     return None
+
+
+def _not_alone(found: _Difference, constants: frozenset[str], source: str) -> Finding:
+    if found.name in constants:
+        return Finding(_lost_axis(found, source), perhaps_by_row=True)
+    return Finding(_depends_on_others(found, "when it is alone", source))
 
 
 def on_extremes(failure: Failure) -> Failure:
@@ -140,30 +132,16 @@ def _changes_between_calls(one: RewardBatch, other: RewardBatch) -> Failure:
     )
 
 
-def _suspect(source: str) -> tuple[int, str] | None:
-    """The first reduction over everything: a call of mean, sum, norm... without axis."""
-    tree = ast.parse(source)
-    for function in [node for node in tree.body if isinstance(node, ast.FunctionDef)]:
-        scope = scope_of(function)
-        for node in ast.walk(function):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-                continue
-            has_axis = any(keyword.arg == "axis" for keyword in node.keywords) or len(node.args) > 1
-            if node.func.attr in _REDUCTIONS and not has_axis and scope.is_array(node):
-                return node.lineno, ast.unparse(node)[:100]
-    return None
-
-
 def _with_suspect(text: str, source: str) -> Failure:
-    suspect = _suspect(source)
+    suspect = first_reduction(source)
     if suspect is None:
         return Failure(kind="contract", text=text)
-    line, call = suspect
     advice = (
-        f"Look at line {line}: `{call}` takes all environments together. For a vector field write "
-        "axis=-1; for a field with one number per environment leave the reduction out."
+        f"Look at line {suspect.line}: `{suspect.text}` takes all environments together. For a "
+        "vector field write axis=-1; for a field with one number per environment leave the "
+        "reduction out."
     )
-    return Failure(kind="contract", text=f"{text} {advice}", line=line)
+    return Failure(kind="contract", text=f"{text} {advice}", line=suspect.line)
 
 
 def _lost_axis(found: _Difference, source: str) -> Failure:
@@ -187,30 +165,38 @@ def _depends_on_others(found: _Difference, how: str, source: str) -> Failure:
     return _with_suspect(text, source)
 
 
-def broken_law_with_memory(client: RewardClient, rows: Steps, source: str) -> Failure | None:
+def broken_law_with_memory(client: RewardClient, rows: Steps, source: str) -> Finding | None:
     """Returns the first law that a program with memory breaks on sequences in order of time."""
     whole = client.rewards(rows)
+    if isinstance(whole, Failure):
+        return Finding(whole)
+    constants = client.constants
     again = client.rewards(rows)
-    if isinstance(whole, Failure) or isinstance(again, Failure):
-        return (
-            whole if isinstance(whole, Failure) else again if isinstance(again, Failure) else None
-        )
+    if isinstance(again, Failure):
+        return Finding(again)
     if _difference(whole, again, exact=True) is not None:
-        return _changes_between_calls(whole, again)
+        return Finding(_changes_between_calls(whole, again))
     envs, length = rows.num_envs, rows.rows // rows.num_envs
     half = (length // 2) * envs
     if half:
         failure = _in_two_halves(client, rows, whole, half)
         if failure is not None:
-            return failure
+            return Finding(failure)
+    return _lane_by_lane(client, rows, whole, constants, source)
+
+
+def _lane_by_lane(
+    client: RewardClient, rows: Steps, whole: RewardBatch, constants: frozenset[str], source: str
+) -> Finding | None:
+    envs, length = rows.num_envs, rows.rows // rows.num_envs
     for lane in range(0, envs, 3):
         index = np.arange(length) * envs + lane
         alone = client.rewards(replaced(rows.take(index), 1, rows.starts[index]))
         if isinstance(alone, Failure):
-            return alone
+            return Finding(alone)
         found = _difference(_picked(whole, index), alone)
         if found is not None:
-            return _depends_on_others(found, "when it is alone", source)
+            return _not_alone(found, constants, source)
     return None
 
 

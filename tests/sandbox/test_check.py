@@ -63,7 +63,7 @@ def test_what_works_only_by_row_is_run_so_and_said() -> None:
 # name: (lines, words of the finding, line or None)
 BROKEN = {
     "lost axis": (
-        ["e = np.sum(action**2)", 'return speed - e, {"effort": -e}'],
+        ["m = np.mean(speed)", 'return speed - m, {"mean": m}'],
         "one number for all environments",
         2,
     ),
@@ -99,6 +99,79 @@ def test_a_broken_contract_is_found_and_explained(name: str) -> None:
     assert failure.kind in ("contract", "bad_output")
     assert words in failure.text
     assert line is None or failure.line == line
+
+
+# A reduction meant within one environment: (lines, what the note must quote, the total by row)
+MEANT_BY_ROW = {
+    "sum of squares": (
+        ["e = np.sum(action**2)", 'return speed - e, {"effort": -e}'],
+        "action ** 2",
+    ),
+    "method": (["e = (action**2).sum()", 'return speed - e, {"effort": -e}'], ".sum()"),
+    "any": (["fell = np.any(terminated)", 'return speed - fell, {"fell": fell}'], "np.any"),
+    "norm": (["d = np.linalg.norm(position)", 'return speed - d, {"d": -d}'], "linalg.norm"),
+    "mean of a vector": (["m = np.mean(position)", 'return speed - m, {"m": m}'], "np.mean"),
+    "everything": (["e = np.sum(action**2)", 'return -e, {"r": -e}'], "action ** 2"),
+}
+
+
+@pytest.mark.parametrize("name", MEANT_BY_ROW)
+def test_a_reduction_meant_within_one_environment_is_run_by_row(name: str) -> None:
+    lines, quoted = MEANT_BY_ROW[name]
+    report = _checked(*lines, parameters="speed, position, action, terminated")
+    assert report.failure is None
+    assert report.mode == "rows"
+    note = report.notes[0]
+    assert "Line 2" in note
+    assert quoted in note
+    assert "axis=-1" in note
+    with RewardClient(report.source, EXAMPLE_SPEC) as client:
+        many, one = client.rewards(STEPS), client.rewards(STEPS.take(np.array([5])))
+    assert isinstance(many, RewardBatch)
+    assert isinstance(one, RewardBatch)
+    assert one.total[0] == many.total[5]
+
+
+def test_a_reduction_meant_within_one_environment_is_run_by_row_with_memory_too() -> None:
+    report = _checked(
+        'memory["n"] = memory["n"] + 1.0',
+        "e = np.sum(action**2)",
+        'return speed - e + memory["n"], {"effort": -e}',
+        parameters="speed, action, memory",
+        head='MEMORY = {"n": 0.0}\n',
+    )
+    assert report.failure is None
+    assert report.mode == "rows"
+    assert "Line 4" in report.notes[0]
+
+
+# What speaks of all environments stays a failure, whichever way it is shown.
+OF_THE_BATCH = {
+    "deviation": ["m = np.mean(speed)", 'return speed - m, {"mean": m}'],
+    "deviation, first": ["m = speed.mean()", 'return speed + height - m, {"mean": m, "s": speed}'],
+    "share of the largest": ["m = np.abs(speed).max()", 'return speed / m, {"largest": m}'],
+    "share of all": ["m = np.sum(np.exp(speed))", 'return np.exp(speed) / m, {"all": m}'],
+    "deviation without a component": ["return speed - np.mean(speed), {}"],
+    "deviation of a vector's length": [
+        "d = np.linalg.norm(position, axis=-1)",
+        'return d - np.mean(d), {"length": d}',
+    ],
+}
+
+
+@pytest.mark.parametrize("name", OF_THE_BATCH)
+def test_a_statistic_of_all_environments_stays_a_failure(name: str) -> None:
+    report = _checked(*OF_THE_BATCH[name])
+    assert report.failure is not None
+    assert report.failure.kind == "contract"
+    assert report.mode == "batched"
+    assert "rewardsmith: one row" not in report.source
+
+
+def test_a_plain_constant_is_only_noted() -> None:
+    report = _checked('return 1.0, {"alive": 1.0}')
+    assert report.failure is None
+    assert report.mode == "batched"
 
 
 def test_hidden_state_is_found() -> None:
