@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from rewardsmith.envs.task import ActionSpec
 from rewardsmith.errors import TrainingError
@@ -23,6 +23,8 @@ Shapes = dict[str, tuple[int, ...]]
 
 WEIGHTS_FILE = "policy.safetensors"
 SPEC_FILE = "policy.json"
+_SDE_CLIP = 2.0  # ``clip_mean`` of Stable-Baselines3's SAC
+MOST_BYTES = 1 << 28  # of either file; the largest preset has less than a megabyte
 
 
 class Normalisation(BaseModel):
@@ -94,11 +96,19 @@ def _ppo_shapes(spec: PolicySpec) -> Shapes:
     return shapes
 
 
+def _mu(spec: PolicySpec) -> str:
+    """With state-dependent exploration the means pass a clip, and the map is the first of two."""
+    return "actor.mu.0" if spec.use_sde else "actor.mu"
+
+
 def _sac_shapes(spec: PolicySpec) -> Shapes:
     sizes = (spec.observation_size, *spec.hidden)
     shapes = _layers("actor.latent_pi", sizes)
-    shapes |= _affine("actor.mu", sizes[-1], spec.outputs)
-    shapes |= _affine("actor.log_std", sizes[-1], spec.outputs)
+    shapes |= _affine(_mu(spec), sizes[-1], spec.outputs)
+    if spec.use_sde:
+        shapes["actor.log_std"] = (sizes[-1], spec.outputs)
+    else:
+        shapes |= _affine("actor.log_std", sizes[-1], spec.outputs)
     inputs = spec.observation_size + spec.outputs
     for net in ("critic.qf0", "critic.qf1", "critic_target.qf0", "critic_target.qf1"):
         shapes |= _layers(net, (inputs, *spec.hidden, 1))
@@ -117,7 +127,7 @@ def shapes(spec: PolicySpec) -> Shapes:
 def _actor_names(spec: PolicySpec) -> tuple[str, ...]:
     """The affine maps from observation to action, in order."""
     if spec.kind == "sac":
-        return (*(f"actor.latent_pi.{2 * i}" for i in range(len(spec.hidden))), "actor.mu")
+        return (*(f"actor.latent_pi.{2 * i}" for i in range(len(spec.hidden))), _mu(spec))
     trunk = (f"mlp_extractor.policy_net.{2 * i}" for i in range(len(spec.hidden)))
     return (*trunk, "action_net")
 
@@ -174,6 +184,7 @@ class Policy:
         if spec.count is not None:
             return np.int64(np.argmax(out))
         if spec.kind == "sac":
+            out = np.clip(out, -_SDE_CLIP, _SDE_CLIP) if spec.use_sde else out
             out = self._low + np.float32(0.5) * (np.tanh(out) + np.float32(1)) * (
                 self._high - self._low
             )
@@ -186,6 +197,7 @@ def checked(spec: PolicySpec, weights: Mapping[str, npt.NDArray[Any]]) -> Policy
     Raises:
         TrainingError: an array is missing, unknown, of another shape or type, or not finite.
     """
+    _check_spec(spec)
     wanted = shapes(spec)
     if set(weights) != set(wanted):
         missing, extra = sorted(set(wanted) - set(weights)), sorted(set(weights) - set(wanted))
@@ -200,6 +212,22 @@ def checked(spec: PolicySpec, weights: Mapping[str, npt.NDArray[Any]]) -> Policy
             raise TrainingError(f"policy weights: {name} holds values that are not finite")
     _check_normalisation(spec)
     return Policy(spec, dict(weights))
+
+
+def _check_spec(spec: PolicySpec) -> None:
+    sizes = (spec.observation_size, *spec.hidden, *spec.action_shape, spec.outputs)
+    if min(sizes) < 1 or (spec.count is not None and spec.action_shape):
+        raise TrainingError(
+            f"policy spec: sizes {list(sizes)}; whole numbers from 1 on are wanted, and no shape "
+            "for discrete actions"
+        )
+    for bounds in (spec.low, spec.high):
+        if len(bounds) not in (0, spec.outputs):
+            raise TrainingError(
+                f"policy spec: {len(bounds)} bounds for an action of {spec.outputs} values"
+            )
+    if spec.kind == "sac" and (spec.count is not None or None in (*spec.low, *spec.high)):
+        raise TrainingError("policy spec: SAC acts within finite bounds, and these are not")
 
 
 def _check_normalisation(spec: PolicySpec) -> None:
@@ -240,10 +268,18 @@ def load_policy(folder: Path) -> Policy:
     from safetensors.numpy import load
 
     try:
-        spec = PolicySpec.model_validate_json((folder / SPEC_FILE).read_bytes())
-        weights = load((folder / WEIGHTS_FILE).read_bytes())
-    except (OSError, ValidationError, SafetensorError) as error:
+        spec = PolicySpec.model_validate_json(_content(folder / SPEC_FILE))
+        weights = load(_content(folder / WEIGHTS_FILE))
+    # A type that NumPy has no word for is a KeyError of safetensors.
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise TrainingError(
             f"{folder}: no readable policy ({SPEC_FILE}, {WEIGHTS_FILE}): {error}"
         ) from error
     return checked(spec, weights)
+
+
+def _content(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise ValueError(f"{path.name} has {size:,} bytes, at most {MOST_BYTES:,} are wanted")
+    return path.read_bytes()
