@@ -1,6 +1,7 @@
 """Hyperparameters: what suits an environment, and what a caller changes of it."""
 
 import difflib
+import math
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -9,9 +10,18 @@ from typing import Any, cast
 from rewardsmith.errors import ConfigError
 from rewardsmith.runs.training.trainers import TRAINERS
 
-_EXTRA = {
-    "ppo": {"use_sde", "sde_sample_freq", "log_std_init", "target_kl", "normalize_advantage"},
-    "sac": {"use_sde", "sde_sample_freq", "log_std_init", "target_entropy"},
+# Known beside what a preset sets, each with a value of its kind.
+_EXTRA: dict[str, dict[str, Any]] = {
+    "ppo": {"use_sde": True, "sde_sample_freq": 4, "log_std_init": -1.0, "target_kl": 0.02,
+            "normalize_advantage": True},
+    "sac": {"use_sde": True, "sde_sample_freq": 4, "log_std_init": -1.0, "target_entropy": "auto"},
+}  # fmt: skip
+_RANGES = {
+    **dict.fromkeys(("gamma", "gae_lambda", "tau"), (0, 1)),
+    "log_std_init": (-math.inf, math.inf),
+    "sde_sample_freq": (-1, math.inf),
+    "learning_starts": (0, math.inf),
+    "gradient_steps": (-1, math.inf),
 }
 
 
@@ -60,7 +70,7 @@ def _preset(trainer: str, env_id: str) -> dict[str, Any]:
 
 
 def _check(trainer: str, name: str, value: Any, defaults: Mapping[str, Any]) -> None:
-    known = set(defaults) - {"steps"} | _EXTRA.get(trainer, set())
+    known = set(defaults) - {"steps"} | set(_EXTRA.get(trainer, {}))
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3)
         hint = (
@@ -69,12 +79,35 @@ def _check(trainer: str, name: str, value: Any, defaults: Mapping[str, Any]) -> 
             else f"; known: {', '.join(sorted(known))}"
         )
         raise ConfigError(f"{trainer} has no hyperparameter {name!r}; {hint}")
-    wanted = defaults.get(name)
-    if isinstance(wanted, bool) != isinstance(value, bool) and name in defaults:
+    wanted = defaults.get(name, _EXTRA.get(trainer, {}).get(name))
+    if isinstance(wanted, bool) != isinstance(value, bool):
         raise ConfigError(f"{trainer}: {name} is {value!r}, e.g. {wanted!r} is wanted")
-    number = isinstance(wanted, int | float) and not isinstance(wanted, bool)
-    if number and (not isinstance(value, int | float) or value < 0):
-        raise ConfigError(f"{trainer}: {name} is {value!r}, a number such as {wanted!r} is wanted")
+    if isinstance(wanted, int | float) and not isinstance(wanted, bool):
+        _check_number(trainer, name, value, wanted)
+    if name == "net_arch" and not _sizes(value):
+        raise ConfigError(
+            f"{trainer}: {name} is {value!r}, a list of layer sizes such as {wanted!r} is wanted"
+        )
     choices = {"activation": ("tanh", "relu"), "schedule": ("constant", "linear")}.get(name)
     if choices and value not in choices:
         raise ConfigError(f"{trainer}: {name} is {value!r}, one of {', '.join(choices)} is wanted")
+    if trainer == "sac" and name == "normalize_reward" and value:
+        raise ConfigError("sac learns from rewards as they are: normalize_reward is for ppo")
+
+
+def _check_number(trainer: str, name: str, value: Any, wanted: int | float) -> None:
+    low, high = _RANGES.get(name, (1 if isinstance(wanted, int) else 0, math.inf))
+    number = isinstance(value, int | float) and math.isfinite(value) and low <= value <= high
+    if not number or (isinstance(wanted, int) and not isinstance(value, int)):
+        kind = "a whole number" if isinstance(wanted, int) else "a number"
+        most = "" if math.isinf(high) else f" to {high}"
+        least = "" if math.isinf(low) else f" from {low}{most}"
+        raise ConfigError(
+            f"{trainer}: {name} is {value!r}, {kind}{least} such as {wanted!r} is wanted"
+        )
+
+
+def _sizes(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in value
+    )

@@ -119,7 +119,8 @@ def new_model(
             device=device,
             **arguments,
         )
-    except (TypeError, AssertionError) as error:
+    # RuntimeError is torch's word for an impossible size and for a device that is not there.
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise ConfigError(f"{algorithm} refused its hyperparameters: {error}") from error
 
 
