@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from rewardsmith.envs.references import attribute
 from rewardsmith.envs.task import EnvSpec
 from rewardsmith.errors import ConfigError
 from rewardsmith.runs.training.policy import Policy
@@ -93,12 +93,13 @@ def find_trainer(name: str) -> Trainer:
         ConfigError: there is none.
     """
     target = TRAINERS.get(name, name)
-    module, _, attribute = target.partition(":")
-    if not attribute:
+    if ":" not in target:
         raise ConfigError(
             f"trainer {name!r} is unknown; one of {', '.join(TRAINERS)} or module:attr is wanted"
         )
-    try:
-        return cast(Trainer, getattr(import_module(module), attribute))
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"trainer {name!r} cannot be loaded: {error}") from error
+    found = attribute(target, "trainer")
+    if not callable(getattr(found, "train", None)):
+        raise ConfigError(
+            f"trainer {name!r} is a {type(found).__name__} without a method train; see Trainer"
+        )
+    return cast(Trainer, found)

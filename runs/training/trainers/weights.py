@@ -22,9 +22,12 @@ def finite(policy: BasePolicy) -> bool:
 
 
 def spread(model: BaseAlgorithm) -> float | None:
-    """Returns the mean action standard deviation of a Gaussian policy; None of any other."""
+    """Returns the mean action standard deviation of a Gaussian policy; None of any other.
+
+    State-dependent exploration has none of its own: its deviation differs from state to state.
+    """
     log_std = getattr(model.policy, "log_std", None)
-    if not isinstance(log_std, torch.Tensor):
+    if not isinstance(log_std, torch.Tensor) or model.use_sde:
         return None
     return float(log_std.detach().exp().mean())
 
