@@ -1,6 +1,5 @@
 """Environments side by side in this process, with a record of every step."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -82,8 +81,3 @@ def seeded(env: DummyVecEnv, seed: int) -> None:
     """Sets the reset seeds of a training far from those of any judged episode."""
     first = np.random.SeedSequence([seed, 0x7261696E]).generate_state(1)[0]
     env.seed(2**31 + int(first) % 2**30)
-
-
-def mean_length(steps: Sequence[int]) -> float | None:
-    """Returns the mean, None of nothing."""
-    return float(np.mean(steps)) if steps else None
