@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from rewardsmith.envs.collect import Act, concat, random_act, rollout
 from rewardsmith.envs.step import Episode, Steps
@@ -38,9 +38,9 @@ class BankEpisode(Record):
 class Shard(Record):
     """One file of the bank: the episodes of one policy."""
 
-    file: str
+    file: str = Field(pattern=r"^\d{6,}\.npz$")  # read and removed by this name: no path
     policy: str
-    rows: int
+    rows: int = Field(ge=1)
     snapshots: int
     episodes: tuple[BankEpisode, ...]
 
@@ -113,7 +113,7 @@ class Bank:
     def episodes(self, *, policy: str | None = None) -> tuple[Episode, ...]:
         """Returns the stored episodes of a policy, or of all."""
         wanted = [s for s in self.shards if policy is None or s.policy == policy]
-        return tuple(e for shard in wanted for e in self._load(self._folder / shard.file))
+        return tuple(episode for shard in wanted for episode in self._episodes_of(shard))
 
     def sample(self, rows: int, rng: np.random.Generator) -> Steps:
         """Returns ``rows`` stored steps drawn evenly over the bank, as unrelated steps.
@@ -133,7 +133,7 @@ class Bank:
         for shard, end in zip(shards, ends.tolist(), strict=True):
             here = drawn[(drawn >= end - shard.rows) & (drawn < end)] - (end - shard.rows)
             if len(here):
-                parts.append(concat(self._load(self._folder / shard.file)).take(here))
+                parts.append(concat(self._episodes_of(shard)).take(here))
         return _side_by_side(parts)
 
     def ensure_random(self, task: Task, *, rows: int = 2_000, seed: int = 0) -> None:
@@ -144,6 +144,14 @@ class Bank:
         """
         if not any(shard.policy == RANDOM for shard in self.shards):
             self.append(collect_random(task, rows, seed), policy=RANDOM)
+
+    def _episodes_of(self, shard: Shard) -> tuple[Episode, ...]:
+        path = self._folder / shard.file
+        episodes = self._load(path)
+        rows = sum(episode.length for episode in episodes)
+        if rows != shard.rows:
+            raise StoreError(f"{path}: {rows} rows, the index says {shard.rows}")
+        return episodes
 
     def _index(self) -> _Index:
         path = self._folder / INDEX

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rewardsmith.errors import RewardsmithError
+from rewardsmith.errors import RewardsmithError, TrainingError
 from rewardsmith.runs.records import TrainingReport, Unit
 
 UNIT = "unit.json"
@@ -21,6 +21,7 @@ EVALUATION = "evaluation.json"
 TRAJECTORIES = "trajectories.npz"
 ERROR = "error.json"
 REPORT = "report.json"  # the last to appear: with it the job is done
+_SMALL_BYTES = 1 << 20
 
 
 def write_whole(path: Path, content: bytes, *, lasting: bool = True) -> None:
@@ -57,8 +58,15 @@ def write_unit(folder: Path, unit: Unit) -> None:
 
 
 def read_unit(folder: Path) -> Unit:
-    """Returns the unit of a job's folder."""
-    return Unit.model_validate_json((folder / UNIT).read_bytes())
+    """Returns the unit of a job's folder.
+
+    Raises:
+        TrainingError: there is none, or it cannot be read.
+    """
+    try:
+        return Unit.model_validate_json((folder / UNIT).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise TrainingError(f"{folder}: no readable {UNIT}: {error}") from error
 
 
 def finished(folder: Path, unit: Unit) -> TrainingReport | None:
@@ -69,9 +77,11 @@ def finished(folder: Path, unit: Unit) -> TrainingReport | None:
     try:
         report = TrainingReport.model_validate_json((folder / REPORT).read_bytes())
         same = read_unit(folder).model_dump_json() == unit.model_dump_json()
-    except (OSError, ValidationError):
+    except (OSError, ValidationError, TrainingError):
         return None
-    return report if same and report.unit == unit.id else None
+    # A report that says neither or both is not one that a job has written.
+    told = (report.failure is None) != (report.fitness is None)
+    return report if same and told and report.unit == unit.id else None
 
 
 def clear(folder: Path) -> None:
@@ -94,7 +104,8 @@ def write_error(folder: Path, error: RewardsmithError) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Returns a small JSON object, None while there is none."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        with path.open("rb") as file:
+            found = json.loads(file.read(_SMALL_BYTES))
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

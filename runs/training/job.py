@@ -22,7 +22,7 @@ import numpy as np
 from rewardsmith.envs.collect import concat
 from rewardsmith.envs.step import Episode, Steps
 from rewardsmith.envs.task import EnvSpec
-from rewardsmith.errors import RewardsmithError, TrainingError
+from rewardsmith.errors import ConfigError, RewardsmithError, TrainingError
 from rewardsmith.runs.records import EpisodeSummary, TrainingReport, Unit
 from rewardsmith.runs.training import files
 from rewardsmith.runs.training.curve import CurveWatch
@@ -34,7 +34,7 @@ from rewardsmith.runs.training.reward_sources import MeteredReward, open_reward
 from rewardsmith.runs.training.trainers import Order, Trained, find_trainer
 from rewardsmith.runs.training.trajectories import load_episodes
 from rewardsmith.sandbox.failure import Failure
-from rewardsmith.sandbox.reward import RewardSource
+from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 
 _PACKAGES = ("numpy", "gymnasium", "mujoco", "torch", "stable-baselines3")
 
@@ -51,6 +51,7 @@ def run_job(folder: Path) -> TrainingReport:
     known = files.finished(folder, unit)
     if known is not None:
         return known
+    _check(unit)
     files.clear(folder)
     start = time.monotonic()
     with open_reward(unit) as reward:
@@ -66,6 +67,14 @@ def run_job(folder: Path) -> TrainingReport:
     )
     files.write_whole(folder / files.REPORT, report.model_dump_json(indent=1).encode())
     return report
+
+
+def _check(unit: Unit) -> None:
+    if not unit.eval_seeds or unit.steps < 0:
+        raise ConfigError(
+            f"{unit.id}: {unit.steps} steps and {len(unit.eval_seeds)} judged episodes; steps of 0 "
+            "or more and at least one episode are wanted"
+        )
 
 
 def _report(unit: Unit, folder: Path, reward: MeteredReward) -> TrainingReport:
@@ -144,7 +153,7 @@ def with_returns(
     """
     steps = visible(concat(stored), unit.task.env)
     batch = reward.rewards(steps)
-    if isinstance(batch, Failure):
+    if isinstance(batch, Failure) or not _finite(batch):
         return judgement.episodes
     ends = np.cumsum([episode.length for episode in stored])[:-1]
     totals = [float(part.sum()) for part in np.split(batch.total, ends)]
@@ -162,6 +171,11 @@ def with_returns(
         for i, summary in enumerate(judgement.episodes[: len(stored)])
     )
     return rewarded + judgement.episodes[len(stored) :]
+
+
+def _finite(batch: RewardBatch) -> bool:
+    """Says whether all rewards are numbers; an environment's own need not be."""
+    return all(np.isfinite(values).all() for values in (batch.total, *batch.components.values()))
 
 
 def visible(steps: Steps, spec: EnvSpec) -> Steps:
