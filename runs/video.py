@@ -23,6 +23,7 @@ from pydantic import TypeAdapter
 from rewardsmith.envs.task import Task
 from rewardsmith.errors import ConfigError, TrainingError
 from rewardsmith.runs.report_words import one_line
+from rewardsmith.runs.training.lifetime import without_secrets
 
 Act = Callable[[Any], Any]
 Frame = npt.NDArray[np.uint8]
@@ -75,7 +76,7 @@ def drawing_environments(given: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """Yields the environment variables of each attempt; a choice of the user's is the only one."""
     quiet = {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
     for backend in (given["MUJOCO_GL"],) if given.get("MUJOCO_GL") else BACKENDS:
-        yield {**given, **quiet, "MUJOCO_GL": backend}
+        yield {**without_secrets(given), **quiet, "MUJOCO_GL": backend}
 
 
 def _attempt(request: list[str], task: str, environment: Mapping[str, str]) -> str:
@@ -83,8 +84,10 @@ def _attempt(request: list[str], task: str, environment: Mapping[str, str]) -> s
     command = [sys.executable, "-m", "rewardsmith.runs.video", *request]
     try:
         done = subprocess.run(
-            command, input=task, env=environment, capture_output=True, text=True, timeout=TRIES_S
-        )
+            command, input=task, env=environment, capture_output=True, timeout=TRIES_S,
+            # A driver's complaint may be in any encoding.
+            encoding="utf-8", errors="replace",
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         return f"no end after {TRIES_S:.0f} s"
     if done.returncode == 0:
@@ -120,8 +123,9 @@ def record_video(
     Raises:
         ConfigError: the environment cannot be made.
     """
-    every = max(1, round(1.0 / (task.env.dt * fps)))
-    limit = max(1, int(max_seconds / task.env.dt))
+    dt = task.env.dt if task.env.dt > 0 else 1.0 / fps  # an environment may know no time
+    every = max(1, round(1.0 / (dt * fps)))
+    limit = max(1, int(max_seconds / dt))
     frames = episode_frames(task, act, seed=seed, limit=limit, every=every)
     first = next(frames, None)
     if first is None:
@@ -129,7 +133,7 @@ def record_video(
     part = out.with_name(f".{out.stem}.part{out.suffix}")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _encode(part, first, frames, fps=1.0 / (task.env.dt * every))
+        _encode(part, first, frames, fps=1.0 / (dt * every))
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from typing import NoReturn
 _PR_SET_PDEATHSIG = 1
 _PARENT = "REWARDSMITH_PARENT"
 _SECRET = re.compile(
-    r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|COOKIE"
+    r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|COOKIE|AUTH(?!OR)"
     r"|^(OPENAI|ANTHROPIC|AZURE|AWS|GOOGLE|GEMINI|MISTRAL|GROQ|DEEPSEEK|OPENROUTER|HF|WANDB)_",
     re.IGNORECASE,
 )
@@ -20,9 +20,14 @@ _SECRET = re.compile(
 
 def job_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Returns the variables for a training process: no keys, one thread, and its parent's id."""
-    kept = {name: value for name, value in environment.items() if not _SECRET.search(name)}
+    kept = without_secrets(environment)
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return kept | dict.fromkeys(threads, "1") | {_PARENT: str(os.getpid())}
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns the variables whose names promise no key, token or password."""
+    return {name: value for name, value in environment.items() if not _SECRET.search(name)}
 
 
 def forget_secrets() -> None:
