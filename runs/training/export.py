@@ -10,6 +10,7 @@ from rewardsmith.runs.records import Unit
 from rewardsmith.runs.training.files import read_unit
 from rewardsmith.runs.training.policy import Normalisation, Policy, load_policy
 from rewardsmith.runs.training.presets import hyperparams
+from rewardsmith.runs.training.trainers import TRAINERS
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
@@ -61,9 +62,13 @@ def _model(unit: Unit, policy: Policy) -> tuple[Any, Any]:
     from rewardsmith.runs.training.trainers.recording import flat_env
     from rewardsmith.runs.training.trainers.sb3 import new_model, normalised
 
+    spec = policy.spec
+    # Hyperparameters of somebody else's trainer are no business of Stable-Baselines3.
+    changes = dict(unit.hyperparams) if unit.trainer in TRAINERS else {}
     # Constant, since a schedule of ours could not be loaded without this package.
-    changes = unit.hyperparams | {"schedule": "constant"}
-    params = hyperparams(unit.trainer, unit.task.env.id, changes)
+    changes |= {"schedule": "constant", "net_arch": list(spec.hidden), "use_sde": spec.use_sde}
+    changes |= {"activation": spec.activation, "normalize_obs": spec.normalisation is not None}
+    params = hyperparams(spec.kind, unit.task.env.id, changes)
     env: VecEnv = normalised(DummyVecEnv([lambda: flat_env(unit.task.env)]), params)
     with warnings.catch_warnings():
         # With one environment a minibatch may be more than a rollout; nothing is trained here.
