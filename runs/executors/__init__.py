@@ -1,10 +1,10 @@
 """Where units of work are placed: one folder and one process each."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from rewardsmith.envs.references import attribute
 from rewardsmith.errors import ConfigError
 from rewardsmith.runs.records import TrainingReport, Unit
 
@@ -43,13 +43,13 @@ def find_executor(name: str, **arguments: Any) -> Executor:
     Raises:
         ConfigError: there is none.
     """
-    module, _, attribute = EXECUTORS.get(name, name).partition(":")
-    if not attribute:
+    target = EXECUTORS.get(name, name)
+    if ":" not in target:
         raise ConfigError(
             f"executor {name!r} is unknown; one of {', '.join(EXECUTORS)} or module:attr is wanted"
         )
+    found = attribute(target, "executor")
     try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"executor {name!r} cannot be loaded: {error}") from error
-    return cast(Executor, found(**arguments))
+        return cast(Executor, found(**arguments))
+    except TypeError as error:
+        raise ConfigError(f"executor {name!r} refused {arguments}: {error}") from error

@@ -79,6 +79,8 @@ def _attempt(
     watch: Callable[[dict[str, Any]], None],
 ) -> int | None:
     """Returns the exit code of one process, None if it was stopped at the wall limit."""
+    for stale in (files.ERROR, files.PROGRESS):
+        (folder / stale).unlink(missing_ok=True)  # of an attempt before this one
     with (folder / files.LOG).open("ab") as log:
         process = subprocess.Popen(
             [*rules.command, str(folder.resolve())],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rewardsmith.errors import RewardsmithError, TrainingError
+from rewardsmith.errors import ConfigError, RewardsmithError, TrainingError
 from rewardsmith.runs.executors import ProgressWatch
 from rewardsmith.runs.executors.child import Cancelled, Rules, run_unit
 from rewardsmith.runs.records import TrainingReport, Unit
@@ -44,6 +44,10 @@ class Local:
     rules: Rules | None = None
     _cores: list[int] = field(default_factory=usable_cores, repr=False)
 
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"{self.workers} workers: at least one is wanted")
+
     def run(
         self, units: Sequence[tuple[Unit, Path]], watch: ProgressWatch | None = None
     ) -> Iterator[tuple[Unit, TrainingReport]]:
@@ -66,7 +70,8 @@ class Local:
             # Also when the caller breaks off or Ctrl-C arrives: no child outlives this.
             cancel.set()
             for thread in threads:
-                thread.join()
+                if thread.ident is not None:  # started: the system may have refused one
+                    thread.join()
 
     def _core(self, worker: int) -> int | None:
         return self._cores[worker % len(self._cores)] if self.pin else None
