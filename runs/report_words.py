@@ -44,9 +44,11 @@ def number(value: float | None, *, decimals: int | None = None) -> str:
     if places is None:
         places = 0 if float(value).is_integer() else _places(abs(value), 4)
     text = f"{value:,.{places}f}"
-    if places == 0 and abs(value) >= 1e15:
+    if (places == 0 and abs(value) >= 1e15) or (decimals is None and 0 < abs(value) < 1e-6):
         text = f"{value:.3g}"
-    return ("0" if float(text.replace(",", "")) == 0.0 and not places else text).replace("-", MINUS)
+    if float(text.replace(",", "")) == 0.0:
+        text = text.removeprefix("-")  # a rounded "-0.00" would claim a sign
+    return text.replace("-", MINUS)
 
 
 def _places(size: float, digits: int) -> int:
@@ -99,6 +101,8 @@ def dollars(value: float | None) -> str:
     """Returns a price; None, the price of a call that has no known one, is "unknown", never 0."""
     if value is None:
         return "unknown"
+    if 0 < value < 0.00005:
+        return "< $0.0001"  # not free
     return "$0" if value == 0 else f"${value:,.2f}" if value >= 0.1 else f"${value:.4f}"
 
 
@@ -106,8 +110,8 @@ def duration(seconds: float | None) -> str:
     """Returns a time in the units that matter: "850 ms", "12.4 s", "3 min 05 s", "2 h 10 min"."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
         return MISSING
-    if seconds < 60:
-        return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+    if seconds < 59.95:  # what rounds to a whole minute is one
+        return f"{seconds * 1000:.0f} ms" if seconds < 0.9995 else f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
