@@ -25,12 +25,16 @@ class LiveView:
         self.run = Progress()
         self._clock = clock
         self._start = clock()
-        self._lock = threading.Lock()
+        # Two locks: a screen is drawn by a thread of its own, which holds locks of rich's and reads
+        # the state; were printing under the state's lock too, the two could wait for one another.
+        self._state = threading.Lock()
+        self._output = threading.Lock()
 
     def __call__(self, kind: str, **facts: object) -> None:
         """Takes in one event and shows what it changed; unknown kinds are ignored."""
-        with self._lock:
-            self.run.apply(kind, facts)
+        with self._output:
+            with self._state:
+                self.run.apply(kind, facts)
             self._show(kind, facts)
 
     def event(self, kind: str, **facts: object) -> None:
@@ -145,10 +149,15 @@ class ScreenView(LiveView):
 
     def _show(self, kind: str, facts: dict[str, Any]) -> None:
         if kind == "warning":
-            self._console.print(str(facts.get("text", "")), style="bold red", markup=False)
+            text = visible(str(facts.get("text", "")))
+            self._console.print(text, style="bold red", markup=False)
 
     def screen(self) -> "Group":
-        """Returns what is shown now."""
+        """Returns what is shown now; called by the screen's own thread, too."""
+        with self._state:
+            return self._screen()
+
+    def _screen(self) -> "Group":
         from rich.console import Group
         from rich.text import Text
 
