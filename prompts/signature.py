@@ -71,13 +71,13 @@ def distinct(text: str, function: str = "compute_reward") -> tuple[str, tuple[st
 
 
 def _parenthesis(text: str, start: int) -> int:
-    """Index of the one that closes the parenthesis open before ``start``; else the text's end."""
+    """Index of the one that closes the parenthesis open before ``start``; ``start`` if none does."""
     depth = 1
     for match in re.compile(r"#[^\n]*|[()]").finditer(text, start):
         depth += {"(": 1, ")": -1}.get(match.group(), 0)
         if depth == 0:
             return match.start()
-    return len(text)
+    return start
 
 
 def _once(parameters: str) -> tuple[str, list[str]]:

@@ -145,6 +145,46 @@ def test_a_loose_not_gets_parentheses_and_says_so() -> None:
     assert found.repairs == ("put parentheses round `not`",)
 
 
+def test_a_repeated_parameter_is_dropped_and_said_so() -> None:
+    found = extract_program(f"Code:\n```python\n{CODE.replace('(v', '(velocity, v', 1)}```")
+    assert found.source == CODE
+    assert found.repairs == ("dropped the repeated parameter `velocity`",)
+
+
+def test_a_repeat_in_a_method_between_prose_is_dropped_too() -> None:
+    answer = "So it (is:\n    def compute_reward(self, a, b, a, b):\n        return a, {}\nDone."
+    found = extract_program(answer)
+    assert found.source == "def compute_reward(self, a, b):\n    return a, {}\n"
+    assert [line.split("`")[1] for line in found.repairs] == ["a", "b"]
+
+
+def test_a_repeat_keeps_the_helpers_and_the_declaration_of_memory() -> None:
+    answer = (
+        "```\nMEMORY = {'best': 0.0}\nK = 2.0\ndef half(x):\n    return x / K\n\n"
+        "def compute_reward(v, memory, v):\n    return half(v), {}\n```"
+    )
+    source = extract_program(answer).source or ""
+    assert all(part in source for part in ("MEMORY =", "K = 2.0", "def half", "(v, memory):"))
+
+
+def test_a_repeat_is_no_excuse_for_another_fault() -> None:
+    found = extract_program("```\ndef compute_reward(a, a):\n    return a +* 2, {}\n```")
+    assert (found.source, found.cause, found.repairs) == (None, "syntax", ())
+
+
+def test_a_sound_program_is_never_repaired() -> None:
+    assert extract_program(f"```\n{CODE}```").repairs == ()
+
+
+def test_a_repeat_and_a_loose_not_are_both_put_to_rights_and_told() -> None:
+    found = extract_program("```\ndef compute_reward(v, v):\n    return 5 * not v, {}\n```")
+    assert found.source == "def compute_reward(v):\n    return 5 * (not v), {}\n"
+    assert found.repairs == (
+        "put parentheses round `not`",
+        "dropped the repeated parameter `v`",
+    )
+
+
 @pytest.mark.parametrize(
     ("answer", "cause"),
     [
