@@ -307,7 +307,7 @@ def fetch_from_index(package: str, version: str, folder: Path) -> Path:
         if found is None:
             raise DownloadError(f"{shown} lists no wheel of version {version}")
         path = folder / Path(str(found["filename"])).name
-        download(urllib.parse.urljoin(page, str(found.get("url", ""))), path)
+        download(urllib.parse.urljoin(page, str(found["url"])), path)
     except (OSError, ValueError) as error:
         said = masked(str(error))
         raise DownloadError(f"{shown}: {said}; check the network and start again") from None
@@ -372,7 +372,8 @@ def _opened(url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
 def _wheel_in(listed: object, version: str) -> Mapping[str, Any] | None:
     files = listed.get("files") if isinstance(listed, Mapping) else None
     for item in files if isinstance(files, list) else ():
-        name = str(item.get("filename", "")) if isinstance(item, Mapping) else ""
+        known = isinstance(item, Mapping) and item.get("url")
+        name = str(item.get("filename", "")) if known else ""
         if name.endswith(".whl") and name.split("-")[1:2] == [version]:
             return dict(item)
     return None
