@@ -45,6 +45,7 @@ def read_answer(
     ):
         return Failure(kind="protocol_error", text="The worker's answer was not understood.")
     assert isinstance(names, list)
+    assert isinstance(constants, list)
     bad = _bad_name(names)
     if bad is not None:
         return bad
@@ -58,7 +59,7 @@ def read_answer(
     # Without a temporary of that size; NaN fails both comparisons.
     if not (table.min() >= -MOST and table.max() <= MOST):
         return _not_finite(call, total, components)
-    return Answer(total, components, frozenset(str(name) for name in constants or ()))
+    return Answer(total, components, frozenset(constants) & {"", *names})
 
 
 def _usable(values: FloatArray) -> BoolArray:

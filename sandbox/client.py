@@ -2,6 +2,7 @@
 
 import math
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
@@ -10,6 +11,7 @@ import numpy as np
 
 from rewardsmith.envs.step import Steps
 from rewardsmith.envs.task import EnvSpec, FloatArray
+from rewardsmith.errors import ConfigError
 from rewardsmith.sandbox.answers import Answer, read_answer
 from rewardsmith.sandbox.backend import Backend, Limits, Worker
 from rewardsmith.sandbox.backends import resolve
@@ -92,6 +94,7 @@ class RewardClient:
 
         Raises:
             SandboxUnavailable: this machine cannot confine the program; nothing was run.
+            ConfigError: one step of all environments is larger than the region of a call.
         """
         if isinstance(self._parsed, Failure):
             return self._parsed
@@ -126,6 +129,8 @@ class RewardClient:
         for call in self._calls(parsed, steps, carry):
             answer = self._ask(call)
             if isinstance(answer, Failure):
+                # Memory stopped somewhere inside: a call that goes on from there would be wrong.
+                self._broken = answer if parsed.uses_memory else self._broken
                 return answer
             answers.append(answer)
         self._carried_envs = steps.num_envs if parsed.uses_memory else None
@@ -136,7 +141,13 @@ class RewardClient:
         carry = carry and self._carried_envs == steps.num_envs
         most = most_rows(parsed.parameters, steps, self._limits.region_bytes)
         if parsed.uses_memory:
-            most = max(most // steps.num_envs, 1) * steps.num_envs
+            if most < steps.num_envs:
+                size = self._limits.region_bytes >> 20
+                raise ConfigError(
+                    f"one step of {steps.num_envs} environments does not fit into a call's {size} "
+                    "MiB; reward with fewer environments at once, or raise Limits.region_bytes"
+                )
+            most = most // steps.num_envs * steps.num_envs
         for first in range(0, steps.rows, most):
             rows = slice(first, min(first + most, steps.rows))
             yield plan(parsed.parameters, steps, rows, carry=carry or first > 0)
@@ -145,6 +156,7 @@ class RewardClient:
         began = time.monotonic()
         worker = resolve(self._sandbox).start(self._limits)
         self._worker, self._carried_envs = worker, None
+        weakref.finalize(self, worker.stop)  # for those who forget to close
         self.ledger.starts += 1
         reply = self._exchange(
             {
@@ -180,7 +192,8 @@ class RewardClient:
         if isinstance(reply, Failure):
             return reply
         header, content = reply
-        self.printed = (self.printed + cleaned(str(header.pop("printed", "")), 4096))[:4096]
+        if "printed" in header:
+            self.printed = (self.printed + cleaned(str(header.pop("printed")), 4096))[:4096]
         if "error" in header:
             return error_failure(header["error"], self._program.source, call.shown_rows)
         answer = read_answer(header, call, worker.shared if worker.shared is not None else content)
@@ -225,6 +238,9 @@ class RewardClient:
             self._worker = None
             self._broken = ended_failure(error.fault, status, str(error))
             return self._broken
+        except BaseException:  # an interrupt: half a frame may be on its way
+            self.close()
+            raise
         return header, content
 
     def _joined(self, answers: list[Answer]) -> RewardBatch | Failure:

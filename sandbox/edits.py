@@ -2,6 +2,7 @@
 
 import ast
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,17 @@ def _with_lines(text: str, lost: int) -> str:
 
 def segment(source: str, node: ast.expr) -> str:
     """The text of an expression as written."""
-    return ast.get_source_segment(source, node) or ast.unparse(node)
+    if node.end_lineno is None or node.end_col_offset is None:
+        return ast.unparse(node)
+    lines = _lines(source)[node.lineno - 1 : node.end_lineno]
+    lines = [*lines[:-1], lines[-1][: node.end_col_offset]]
+    return b"\n".join([lines[0][node.col_offset :], *lines[1:]]).decode()
+
+
+@lru_cache(maxsize=2)
+def _lines(source: str) -> tuple[bytes, ...]:
+    """The lines as the syntax tree counts them: columns are bytes, and only line feeds end one."""
+    return tuple(source.encode().split(b"\n"))
 
 
 _TIGHT = (ast.Name, ast.Constant, ast.Attribute, ast.Call, ast.Subscript)

@@ -18,6 +18,8 @@ _DTYPE = re.compile(r"[a-z0-9<>|]{1,20}")
 _KINDS: tuple[FailureKind, ...] = ("reward_error", "bad_output", "oom")
 _MOST_TEXT = 600
 _MOST_QUOTE = 160
+_MOST_SIZE = 10**12
+_MOST_NAMES = 100
 
 # (pattern of the error's text, what to do)
 _CURES = (
@@ -72,7 +74,8 @@ def error_failure(report: object, source: str, rows: int) -> Failure:
     lines = lines_of(source)
     numbers = _line_numbers(report.get("lines"), len(lines))
     message = cleaned(str(report.get("text", "")), _MOST_TEXT).strip()
-    name = cleaned(str(report.get("type", "")), 40)
+    name = str(report.get("type", ""))
+    name = name[:40] if _NAME.fullmatch(name[:64]) else "an error"
     line = numbers[-1] if numbers else None
     if kind == "bad_output":
         return Failure(kind=kind, text=message, line=line)
@@ -121,10 +124,14 @@ def _described(found: Mapping[str, Any], rows: int) -> dict[str, str]:
         if not (_NAME.fullmatch(name) and isinstance(what, list) and len(what) == 2):
             continue
         shape, dtype = what
-        good = isinstance(shape, list) and all(type(size) is int for size in shape[:8])
+        good = isinstance(shape, list) and all(_is_size(size) for size in shape[:8])
         if good and isinstance(dtype, str) and _DTYPE.fullmatch(dtype):
             described[name] = _shape_words(shape[:8], dtype, rows)
     return described
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 0 <= value < _MOST_SIZE
 
 
 def _shape_words(shape: list[int], dtype: str, rows: int) -> str:
@@ -146,9 +153,9 @@ def _cure(message: str, name: str, found: object, rows: int) -> str:
             return cure
     missing = re.search(r"name '([A-Za-z_]\w{0,63})' is not defined", message)
     if name in ("NameError", "UnboundLocalError") and missing and isinstance(found, dict):
-        known = [str(key) for key in found]
+        known = [key for key in list(found)[:_MOST_NAMES] if _NAME.fullmatch(key)]
         nearest = difflib.get_close_matches(missing[1], known, n=1)
-        hint = f"did you mean `{nearest[0]}`? " if nearest and _NAME.fullmatch(nearest[0]) else ""
+        hint = f"did you mean `{nearest[0]}`? " if nearest else ""
         return f"{hint}Take what you use as a parameter, or define it in the program"
     return ""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rewardsmith.envs.task import EnvSpec
 
 MOST_BYTES = 64 * 1024
+MOST_DEPTH = 100
 _MOST_LINE = 2000
 _MODULES = frozenset({"numpy", "math", "typing", "dataclasses", "__future__"})
 _FORBIDDEN_CALLS = {
@@ -72,9 +73,23 @@ def lines_of(source: str) -> list[str]:
     return source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
+def too_deep(tree: ast.Module) -> ast.AST | None:
+    """Returns the first node below ``MOST_DEPTH`` levels: recursion over the tree ends there."""
+    level: list[ast.AST] = [tree]
+    for _ in range(MOST_DEPTH):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return None
+    return next((node for node in level if hasattr(node, "lineno")), level[0])
+
+
 def policy_problems(source: str, tree: ast.Module) -> Iterator[Problem]:
     """Yields what the text breaks, in order of importance."""
     yield from _character_problems(source)
+    deep = too_deep(tree)
+    if deep is not None:
+        text = f"the program is nested deeper than {MOST_DEPTH} levels here; use several statements"
+        yield Problem(getattr(deep, "lineno", None), text)
     yield from _import_problems(tree)
     yield from _name_problems(tree)
     yield from _top_level_problems(tree)

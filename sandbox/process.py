@@ -4,6 +4,7 @@ Works as an ordinary user and as root, also inside unprivileged containers. Also
 ``--sandbox none``, the same worker without walls.
 """
 
+import contextlib
 import fcntl
 import json
 import mmap
@@ -16,7 +17,8 @@ import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,14 +39,19 @@ _REMEDY = (
 )
 
 
-@cache
+_STARTERS: dict[int, ThreadPoolExecutor] = {}
+
+
 def _starter(process_id: int) -> ThreadPoolExecutor:
     """One thread that lives as long as this process and starts every worker.
 
     The kernel kills a worker when the *thread* that started it ends; a fork has no such thread, so
-    there is one for each process id.
+    there is one for each process id. Of threads that ask at once all get the same one: a second
+    would end, and its workers with it. (A lock would stay locked in a fork; ``setdefault`` is one
+    step, and an executor that lost has no thread yet.)
     """
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"reward-workers-{process_id}")
+    made = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"reward-workers-{process_id}")
+    return _STARTERS.setdefault(process_id, made)
 
 
 def _environment() -> dict[str, str]:
@@ -74,31 +81,45 @@ def _command(orders: Mapping[str, Any]) -> list[str]:
     return [sys.executable, *flags, "-c", _MAIN, str(package), str(library), json.dumps(orders)]
 
 
-@dataclass(frozen=True)
+@dataclass
 class ProcessWorker:
     """A running worker and what this side holds of it."""
 
     process: "subprocess.Popen[bytes]"
     pipes: Pipes
     shared: mmap.mmap | None
-    hello: Mapping[str, Any]
+    hello: Mapping[str, Any] = field(default_factory=dict)
+    stopped: bool = field(default=False, init=False)
 
     def stop(self, grace_s: float = 0.0) -> int | None:
-        """Kills the worker if it is still there after ``grace_s``; reaps it, closes its pipes."""
-        if self.process.returncode is not None:
+        """Kills the worker if it is still there after ``grace_s``; reaps it, closes what it had."""
+        if self.stopped:
             return self.process.returncode
+        self.stopped = True
         try:
             self.process.wait(timeout=grace_s)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
-        self.pipes.close()
+        finally:
+            self.pipes.close()
+            if self.shared is not None:
+                with contextlib.suppress(BufferError):  # a view that is still held ends it later
+                    self.shared.close()
         return self.process.returncode
 
 
-def _memory_file(size: int) -> int:
+def _pipe(reads: ExitStack, writes: ExitStack) -> tuple[int, int]:
+    reader, writer = os.pipe()
+    reads.callback(os.close, reader)
+    writes.callback(os.close, writer)
+    return reader, writer
+
+
+def _memory_file(size: int, held: ExitStack) -> int:
     """Makes shared memory that neither side can shrink or grow: a mapping never faults."""
     descriptor = os.memfd_create("reward", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    held.callback(os.close, descriptor)
     os.ftruncate(descriptor, size)
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
     return descriptor
@@ -113,38 +134,44 @@ class ProcessBackend:
 
     def start(self, limits: Limits, probe: Mapping[str, Any] | None = None) -> ProcessWorker:
         """Starts a worker and waits until it says that it is locked in."""
-        with_memory_file = hasattr(os, "memfd_create")
-        if self._walls and not with_memory_file:
+        if self._walls and not hasattr(os, "memfd_create"):
             raise SandboxUnavailable(
                 f"the process sandbox needs Linux; this is {platform.system()}"
             )
-        request_end, writer = os.pipe()
-        reader, reply_end = os.pipe()
-        shared = _memory_file(limits.region_bytes) if with_memory_file else None
-        theirs = [end for end in (request_end, reply_end, shared) if end is not None]
-        orders = {
-            "requests": request_end,
-            "replies": reply_end,
-            "shared": shared,
-            "region_bytes": limits.region_bytes,
-            "memory_bytes": limits.memory_bytes,
-            "parent": os.getpid(),
-            "walls": self._walls,
-            "probe": None if probe is None else dict(probe),
-        }
-        mine = Pipes(reader, writer)
-        try:
+        with ExitStack() as ours:
+            try:
+                worker = self._spawned(limits, probe, ours)
+            except (OSError, ValueError, RuntimeError) as error:
+                raise SandboxUnavailable(
+                    f"the reward worker could not be started: {error}"
+                ) from error
+            ours.pop_all()  # from here on the worker's end closes them
+        return _greeted(worker, limits, walls=self._walls)
+
+    def _spawned(
+        self, limits: Limits, probe: Mapping[str, Any] | None, ours: ExitStack
+    ) -> ProcessWorker:
+        with ExitStack() as theirs:
+            request_end, writer = _pipe(theirs, ours)
+            reader, reply_end = _pipe(ours, theirs)
+            with_memory_file = hasattr(os, "memfd_create")
+            shared = _memory_file(limits.region_bytes, theirs) if with_memory_file else None
             region = None if shared is None else mmap.mmap(shared, limits.region_bytes)
-            process = _starter(os.getpid()).submit(_spawn, _command(orders), theirs).result()
-        except (OSError, ValueError) as error:
-            mine.close()
-            raise SandboxUnavailable(f"the reward worker could not be started: {error}") from error
-        finally:
-            for end in theirs:
-                os.close(end)
-        os.set_blocking(reader, False)
-        os.set_blocking(writer, False)
-        return _greeted(ProcessWorker(process, mine, region, {}), limits, walls=self._walls)
+            orders = {
+                "requests": request_end,
+                "replies": reply_end,
+                "shared": shared,
+                "region_bytes": limits.region_bytes,
+                "memory_bytes": limits.memory_bytes,
+                "parent": os.getpid(),
+                "walls": self._walls,
+                "probe": None if probe is None else dict(probe),
+            }
+            given = [end for end in (request_end, reply_end, shared) if end is not None]
+            os.set_blocking(reader, False)
+            os.set_blocking(writer, False)
+            process = _starter(os.getpid()).submit(_spawn, _command(orders), given).result()
+            return ProcessWorker(process, Pipes(reader, writer), region)
 
     def self_test(self) -> SelfTest:
         """Locks a worker in and lets it try every door; the result is kept for this process."""
@@ -172,6 +199,9 @@ def _greeted(worker: ProcessWorker, limits: Limits, *, walls: bool) -> ProcessWo
             f"the reward worker did not start ({error}; exit status {status}). Check that "
             f"{sys.executable} can import numpy within {limits.memory_bytes >> 20} MiB"
         ) from error
+    except BaseException:  # an interrupt leaves no worker behind
+        worker.stop()
+        raise
     locked = (
         hello.get("seccomp") is True
         and type(hello.get("landlock")) is int
@@ -181,7 +211,8 @@ def _greeted(worker: ProcessWorker, limits: Limits, *, walls: bool) -> ProcessWo
         worker.stop()
         reason = cleaned(str(hello.get("refused", "it did not say so")), 500)
         raise SandboxUnavailable(f"the reward worker could not be confined: {reason}. {_REMEDY}")
-    return ProcessWorker(worker.process, worker.pipes, worker.shared, hello)
+    worker.hello = hello
+    return worker
 
 
 @cache

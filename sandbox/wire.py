@@ -33,11 +33,17 @@ class WireError(Exception):
 def cleaned(text: str, limit: int) -> str:
     """Returns ``text`` fit for a prompt, a terminal or a page: capped, no control characters.
 
-    Line ends and tabs stay; ESC, carriage returns, bidirectional and zero-width characters go.
+    Line ends and tabs stay; ESC, carriage returns, bidirectional and zero-width characters and
+    the line ends that only some programs know (U+2028, U+2029) go.
     """
-    kept = (c for c in text[: limit * 4] if c in "\n\t" or unicodedata.category(c)[0] != "C")
+    kept = (c for c in text[: limit * 4] if c in "\n\t" or not _is_hidden(c))
     plain = "".join(kept)
     return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+
+
+def _is_hidden(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category[0] == "C" or category in ("Zl", "Zp")
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -120,8 +126,10 @@ class Pipes:
         return header, self._read(size, deadline)
 
     def waiting(self) -> bool:
-        """Whether something unasked lies in the pipe."""
-        return bool(select.select([self.reader], [], [], 0)[0])
+        """Whether something unasked lies in the pipe; the end of a worker is nothing said."""
+        poller = select.poll()  # ``select`` knows no descriptors above 1023
+        poller.register(self.reader, select.POLLIN)
+        return any(events & select.POLLIN for _, events in poller.poll(0))
 
     def close(self) -> None:
         """Closes both ends."""

@@ -14,6 +14,7 @@ Floats = npt.NDArray[np.float64]
 # a row has the same value alone and in a batch.
 LEAST_ROWS = 8
 MOST_COMPONENTS = 16
+_MOST_NAME = 32
 
 
 class BadAnswer(Exception):
@@ -208,6 +209,11 @@ def _answer(result: object, rows: int) -> Answer:
     for name, value in parts.items():
         if type(name) is not str:
             raise BadAnswer(f"a component's name is {_shape_of(name, rows)}; it must be a string")
+        if len(name) > _MOST_NAME or not name.isascii():
+            raise BadAnswer(
+                f"the component name {name[:40]!a} is not allowed: use lower-case letters, "
+                f"digits and _, at most {_MOST_NAME} characters, starting with a letter"
+            )
         columns[name] = _column(value, rows, f"component {name[:40]!r}", name, constants)
     return Answer(column, columns, tuple(constants))
 

@@ -111,7 +111,7 @@ _ERRORS = {
     if isinstance(value, type) and issubclass(value, BaseException)
 }
 
-_PRINTED_CHARACTERS = 4096
+_PRINTED_CHARACTERS = 2048  # with an error beside them still within a frame's header
 
 
 class ArrayNamespace(types.SimpleNamespace):

@@ -22,6 +22,7 @@ PROGRAM_FILE = "<reward>"
 _MOST_TEXT = 2000
 _MOST_FRAMES = 8
 _MOST_LOCALS = 40
+_MOST_NAME = 64
 
 
 def versions() -> dict[str, str]:
@@ -46,15 +47,20 @@ def _locals_at(frame: types.FrameType) -> dict[str, list[Any]]:
     seen: dict[str, list[Any]] = {}
     for name, value in list(frame.f_locals.items())[:_MOST_LOCALS]:
         if type(value) is np.ndarray:
-            seen[name] = [list(value.shape), str(value.dtype)[:20]]
+            seen[name[:_MOST_NAME]] = [list(value.shape), str(value.dtype)[:20]]
         elif type(value) in (float, int, bool) or isinstance(value, np.generic):
-            seen[name] = [[], type(value).__name__[:20]]
+            seen[name[:_MOST_NAME]] = [[], type(value).__name__[:20]]
     return seen
+
+
+def _plain(text: str) -> str:
+    """Without lone surrogates, which no frame may hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _text_of(error: BaseException) -> str:
     try:
-        return str(error)[:_MOST_TEXT]
+        return _plain(str(error)[:_MOST_TEXT])
     except BaseException:  # noqa: BLE001 - the program's own exception may fight being printed
         return "(its text could not be made)"
 
@@ -73,7 +79,7 @@ def _described(error: BaseException) -> dict[str, Any]:
     kind = "oom" if isinstance(error, MemoryError) else "reward_error"
     return {
         "kind": "bad_output" if isinstance(error, BadAnswer) else kind,
-        "type": type(error).__name__[:80],
+        "type": _plain(type(error).__name__[:_MOST_NAME]),
         "text": _text_of(error),
         "lines": lines[-_MOST_FRAMES:],
         "locals": _locals_at(innermost) if innermost is not None else {},
@@ -144,7 +150,7 @@ class _Worker:
             reply, blob = {"error": _described(error)}, b""
         printed = self._printer.take()
         if printed:
-            reply["printed"] = printed
+            reply["printed"] = _plain(printed)
         return {"id": request["id"], **reply}, blob
 
 
