@@ -1,13 +1,20 @@
 import sys
+import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rewardsmith.agent import local_download
-from rewardsmith.agent.asking import AttemptError
-from rewardsmith.agent.llm import Message, Request
+from rewardsmith.agent.asking import AttemptError, Patience, ask_many
+from rewardsmith.agent.llm import Message, Reply, Request
 from rewardsmith.agent.local_model import (
+    CONTEXT_TOKENS,
     Engine,
     LocalModel,
     free_cores,
@@ -17,7 +24,7 @@ from rewardsmith.agent.local_model import (
     usable_cores,
 )
 from rewardsmith.agent.prices import FREE
-from rewardsmith.errors import ConfigError, DownloadError
+from rewardsmith.errors import ConfigError, DownloadError, ModelError
 
 REQUEST = Request("designer", (Message("user", "Say: yes"),), max_tokens=4)
 
@@ -115,6 +122,246 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"no model at all")
     with pytest.raises(ConfigError, match=r"m\.gguf cannot be loaded"):
         Engine(path)
+
+
+class FakeLlama:
+    """Stands for the module xllamacpp: streams ``words``, one each ``step_s``."""
+
+    def __init__(self, words: Sequence[str] = ("ye", "s"), step_s: float = 0.0) -> None:
+        self.words = words
+        self.step_s = step_s
+        self.error: dict[str, object] | None = None
+        self.breaks: Exception | None = None
+        self.params: list[SimpleNamespace] = []
+        self.bodies: list[dict[str, Any]] = []
+        self.at_once, self.most_at_once = 0, 0
+
+    def CommonParams(self) -> SimpleNamespace:
+        threads = SimpleNamespace(n_threads=0)
+        return SimpleNamespace(
+            model=SimpleNamespace(path=""),
+            cpuparams=threads,
+            cpuparams_batch=SimpleNamespace(n_threads=0),
+        )
+
+    def Server(self, params: SimpleNamespace) -> "FakeLlama":
+        if self.breaks is not None:
+            raise self.breaks
+        self.params.append(params)
+        return self
+
+    def handle_chat_completions(
+        self, body: dict[str, Any], piece: Callable[[object], bool]
+    ) -> None:
+        self.bodies.append(body)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            self._stream(piece)
+        finally:
+            self.at_once -= 1
+
+    def _stream(self, piece: Callable[[object], bool]) -> None:
+        if self.error is not None:
+            piece(self.error)
+            return
+        for word in self.words:
+            time.sleep(self.step_s)
+            if piece({"choices": [{"delta": {"content": word}}]}):
+                return
+        end = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+        usage = {"prompt_tokens": 3, "completion_tokens": len(self.words)}
+        piece([end, {"usage": usage, "timings": {"predicted_per_second": 21}}])
+
+
+@pytest.fixture(name="llama")
+def _llama(monkeypatch: pytest.MonkeyPatch) -> FakeLlama:
+    fake = FakeLlama()
+    monkeypatch.setitem(sys.modules, "xllamacpp", fake)
+    return fake
+
+
+@pytest.fixture(name="gguf")
+def _gguf(tmp_path: Path) -> Path:
+    path = tmp_path / "own.gguf"
+    path.write_bytes(b"GGUF")
+    return path
+
+
+QUICK = Patience(deadline_s=5.0, attempt_s=0.4, attempts=1)
+
+
+def test_an_answer_is_counted_timed_and_free(llama: FakeLlama, gguf: Path) -> None:
+    model = LocalModel(gguf, name="own")
+    reply = model.ask(REQUEST)
+    assert (reply.text, reply.model, reply.finish) == ("yes", "local:own", "stop")
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (3, 2)
+    assert (reply.usage.cost_usd, model.tokens_per_s) == (0.0, 21.0)
+
+
+def test_the_model_is_loaded_once_and_told_its_context_and_cores(
+    llama: FakeLlama, gguf: Path
+) -> None:
+    said: list[str] = []
+    model = LocalModel(gguf, notify=said.append)
+    assert model.prepare() == gguf
+    engine = Engine(gguf, threads=3)
+    params = llama.params[-1]
+    assert (params.n_ctx, params.n_parallel) == (CONTEXT_TOKENS, 1)
+    assert params.cpuparams.n_threads == params.cpuparams_batch.n_threads == engine.threads == 3
+    assert params.model.path == str(gguf)
+    assert said[0].startswith("loading own.gguf for ")
+
+
+def test_what_is_asked_is_streamed_and_has_a_seed_of_its_own(llama: FakeLlama, gguf: Path) -> None:
+    model = LocalModel(gguf)
+    other = Request("designer", REQUEST.messages, sample=1, max_tokens=4)
+    seeded = Request("designer", REQUEST.messages, parameters={"seed": 5})
+    for request in (REQUEST, other, seeded):
+        model.ask(request)
+    first, second, third = llama.bodies
+    assert first["messages"] == [{"role": "user", "content": "Say: yes"}]
+    assert (first["max_tokens"], first["stream"]) == (4, True)
+    assert first["seed"] != second["seed"]
+    assert (third["seed"], "max_tokens" in third) == (5, False)
+
+
+def test_a_slow_answer_is_ended_at_its_deadline(llama: FakeLlama, gguf: Path) -> None:
+    llama.words, llama.step_s = ["word "] * 1000, 0.02
+    began_s = time.monotonic()
+    with pytest.raises(ModelError, match="did not finish in time") as caught:
+        LocalModel(gguf, patience=QUICK).ask(REQUEST)
+    assert caught.value.kind == "timeout"
+    assert time.monotonic() - began_s < 5.0
+
+
+def test_no_questions_time_runs_while_it_waits_for_its_turn(llama: FakeLlama, gguf: Path) -> None:
+    llama.step_s = 0.06  # 0.12 s each: the eighth one begins long after one attempt's 0.4 s
+    models = [LocalModel(gguf, patience=QUICK), LocalModel(gguf, patience=QUICK)]
+    asked = [Request("designer", (Message("user", str(n)),)) for n in range(8)]
+    replies: list[Reply | ModelError] = []
+    threads = [
+        threading.Thread(target=lambda m=m, a=a: replies.extend(ask_many(m, a, workers=4)))
+        for m, a in ((models[0], asked[:4]), (models[1], asked[4:]))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [r.text for r in replies if isinstance(r, Reply)] == ["yes"] * 8
+    assert llama.most_at_once == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            {"message": "the request exceeds the available context size (8192 tokens)"},
+            f"together have {CONTEXT_TOKENS} tokens here",
+        ),
+        ({"code": 400}, "refused: {'code': 400}"),
+        ("broken template", "refused: broken template"),
+    ],
+)
+def test_a_refused_question_is_a_clear_error_at_once(
+    llama: FakeLlama, gguf: Path, error: object, said: str
+) -> None:
+    llama.error = {"error": error}
+    with pytest.raises(ModelError) as caught:
+        LocalModel(gguf).ask(REQUEST)
+    assert caught.value.kind == "bad_request"
+    assert said in str(caught.value)
+    assert len(llama.bodies) == 1
+
+
+def test_an_engine_that_breaks_while_it_answers_is_a_refusal(
+    llama: FakeLlama, gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(body: object, piece: object) -> None:
+        raise RuntimeError("out of memory")
+
+    model = LocalModel(gguf)
+    model.prepare()
+    monkeypatch.setattr(llama, "handle_chat_completions", broken)
+    with pytest.raises(ModelError, match="refused: out of memory"):
+        model.ask(REQUEST)
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "xllamacpp", llama)
+    assert model.ask(REQUEST).text == "yes"  # nothing is locked afterwards
+
+
+def test_a_file_that_cannot_be_loaded_is_a_config_error_each_time(
+    llama: FakeLlama, gguf: Path
+) -> None:
+    llama.breaks = RuntimeError("bad magic")
+    model = LocalModel(gguf)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"own\.gguf cannot be loaded.*bad magic"):
+            model.ask(REQUEST)
+    llama.breaks = None
+    assert model.ask(REQUEST).text == "yes"
+
+
+def test_an_empty_answer_is_an_error_and_a_cut_one_says_so(llama: FakeLlama, gguf: Path) -> None:
+    llama.words = ()
+    with pytest.raises(ModelError) as caught:
+        LocalModel(gguf, patience=QUICK).ask(REQUEST)
+    assert caught.value.kind == "empty"
+    cut = joined([{"choices": [{"delta": {"content": "ha"}, "finish_reason": "length"}]}])
+    assert cut["choices"][0]["finish_reason"] == "length"
+
+
+def test_two_that_want_a_file_of_a_hub_fetch_it_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls: list[str] = []
+
+    def download(url: str, path: Path, progress: object) -> None:
+        urls.append(url)
+        time.sleep(0.05)
+        path.write_bytes(b"GGUF")
+
+    monkeypatch.setattr(local_download, "download", download)
+    threads = [
+        threading.Thread(target=from_hub, args=("a/b/m.gguf",), kwargs={"folder": tmp_path})
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert urls == ["https://huggingface.co/a/b/resolve/main/m.gguf"]
+
+
+def test_a_folder_for_hub_files_that_cannot_be_made_is_a_download_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DownloadError, match="cannot be fetched"):
+        from_hub("a/b/m.gguf", folder=tmp_path / "file" / "models")
+
+
+PIECE = st.fixed_dictionaries(
+    {},
+    optional={
+        "choices": st.lists(
+            st.fixed_dictionaries(
+                {"delta": st.fixed_dictionaries({}, optional={"content": st.none() | st.text()})},
+                optional={"finish_reason": st.none() | st.sampled_from(["stop", "length"])},
+            ),
+            max_size=1,
+        ),
+        "usage": st.none() | st.just({"prompt_tokens": 1}),
+    },
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(PIECE, max_size=8))
+def test_no_text_of_a_stream_is_lost(pieces: list[dict[str, Any]]) -> None:
+    deltas = [choice["delta"] for piece in pieces for choice in piece.get("choices", [])]
+    whole = joined(list(pieces))
+    text = "".join(delta.get("content") or "" for delta in deltas)
+    assert whole["choices"][0]["message"]["content"] == text
+    assert ("usage" in whole) == any(piece.get("usage") for piece in pieces)
 
 
 @pytest.mark.slow

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from rewardsmith.agent.asking import Seams, ask_many
+from rewardsmith.agent.chat_format import LONGEST_REPLY_CHARS
 from rewardsmith.agent.llm import Message, Reply, Request
 from rewardsmith.agent.manual_model import ManualModel, pasted
-from rewardsmith.errors import ConfigError, ModelError
+from rewardsmith.errors import ConfigError, ModelError, StoreError
 
 
 def request(text: str = "hop", sample: int = 0) -> Request:
@@ -115,3 +116,121 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="no folder for prompts"):
         ManualModel(tmp_path / "file" / "manual")
+
+
+def test_an_answer_that_vanishes_while_an_editor_replaces_it_is_waited_for(tmp_path: Path) -> None:
+    answer = tmp_path / "0001-designer.answer.md"
+    person = Person(
+        lambda: answer.write_text("old"),
+        answer.unlink,
+        *[lambda: None] * 6,
+        lambda: answer.write_text("new"),
+    )
+    assert ManualModel(tmp_path, seams=person.seams()).ask(request()).text == "new"
+
+
+def test_an_answer_that_cannot_be_read_is_no_answer(tmp_path: Path) -> None:
+    answer = tmp_path / "0001-designer.answer.md"
+    answer.mkdir()
+    person = Person(*[lambda: None] * 8, answer.rmdir, lambda: answer.write_text("code"))
+    assert ManualModel(tmp_path, seams=person.seams()).ask(request()).text == "code"
+
+
+def test_an_answer_that_is_edited_while_it_settles_is_taken_as_it_is_last(tmp_path: Path) -> None:
+    answer = tmp_path / "0001-designer.answer.md"
+    person = Person(
+        lambda: answer.write_text("first draft"),
+        lambda: None,
+        lambda: answer.write_text("the final word"),
+    )
+    assert ManualModel(tmp_path, seams=person.seams()).ask(request()).text == "the final word"
+    assert person.now_s >= 3 * 0.25 + 1.0
+
+
+def test_bytes_that_are_no_text_do_not_end_the_run(tmp_path: Path) -> None:
+    answer = tmp_path / "0001-designer.answer.md"
+    person = Person(lambda: answer.write_bytes(b"code \xff\xfe here"))
+    text = ManualModel(tmp_path, seams=person.seams()).ask(request()).text
+    assert text == "code \ufffd\ufffd here"
+
+
+def test_a_huge_answer_is_cut_and_says_so(tmp_path: Path) -> None:
+    answer = tmp_path / "0001-designer.answer.md"
+    person = Person(lambda: answer.write_text("x" * (LONGEST_REPLY_CHARS + 9)))
+    reply = ManualModel(tmp_path, seams=person.seams()).ask(request())
+    assert (len(reply.text), reply.finish) == (LONGEST_REPLY_CHARS, "length")
+
+
+def test_an_empty_paste_is_an_error_and_not_a_wait_for_ever(tmp_path: Path) -> None:
+    for nothing in ("", " \n"):
+        with pytest.raises(ModelError, match="nothing was pasted") as caught:
+            ManualModel(tmp_path, paste=lambda text=nothing: text, stable_s=0.01).ask(request())
+        assert caught.value.kind == "empty"
+    assert list(tmp_path.glob("*.answer.*")) == []
+    assert ManualModel(tmp_path, paste=lambda: "code", stable_s=0.01).ask(request()).text == "code"
+
+
+def test_an_answer_left_empty_is_asked_for_again_after_a_restart(tmp_path: Path) -> None:
+    answer = tmp_path / "0001-designer.answer.md"
+    first = Person()
+    with pytest.raises(ModelError):
+        ManualModel(tmp_path, deadline_s=1.0, seams=first.seams()).ask(request())
+    answer.write_text("")
+    said: list[str] = []
+    person = Person(lambda: answer.write_text("code"))
+    reply = ManualModel(tmp_path, notify=said.append, seams=person.seams()).ask(request())
+    assert reply.text == "code"
+    assert len(said) == 1
+
+
+def test_pasted_half_characters_are_kept_as_text(tmp_path: Path) -> None:
+    model = ManualModel(tmp_path, paste=lambda: "a\udc80b", stable_s=0.01)
+    assert model.ask(request()).text == "a?b"
+
+
+def test_a_folder_that_vanished_is_a_store_error(tmp_path: Path) -> None:
+    folder = tmp_path / "manual"
+    model = ManualModel(folder)
+    folder.rmdir()
+    with pytest.raises(StoreError, match="no prompt can be written"):
+        model.ask(request())
+
+
+def test_questions_asked_at_once_keep_their_numbers_after_a_restart(tmp_path: Path) -> None:
+    asks = [request(sample=number) for number in range(8)]
+
+    def numbers() -> dict[str, str]:
+        return {
+            path.read_text().split("sample ")[1].split(" ")[0]: path.name
+            for path in tmp_path.glob("*.prompt.md")
+        }
+
+    gone = ManualModel(tmp_path, deadline_s=0.0, stable_s=0.001)
+    assert all(isinstance(r, ModelError) for r in ask_many(gone, asks, workers=8))
+    first = numbers()
+    assert sorted(first.values()) == [f"{n:04d}-designer.prompt.md" for n in range(1, 9)]
+    again = ask_many(gone, [*asks[::-1], request("another", sample=8)], workers=9)
+    assert len(again) == 9
+    later = numbers()
+    assert {k: v for k, v in later.items() if k != "8"} == first
+    assert len(list(tmp_path.glob("*.prompt.md"))) == 9
+    assert list(tmp_path.glob("*.tmp")) == []
+
+
+def test_a_number_follows_the_largest_there_is_whatever_else_lies_there(tmp_path: Path) -> None:
+    for name in ("0041-critic.prompt.md", "notes.prompt.md", "0099-x.answer.md"):
+        (tmp_path / name).write_text("by hand\n")
+    with pytest.raises(ModelError):
+        ManualModel(tmp_path, deadline_s=0.0, stable_s=0.001).ask(request())
+    assert (tmp_path / "0042-designer.prompt.md").is_file()
+
+
+def test_the_whole_conversation_is_in_the_file_and_the_role_in_its_name(tmp_path: Path) -> None:
+    turns = (Message("user", "an example"), Message("assistant", "its answer"))
+    asked = Request("critic", (*turns, Message("user", "now: ünïcode \udc80")))
+    with pytest.raises(ModelError):
+        ManualModel(tmp_path, deadline_s=0.0, stable_s=0.001).ask(asked)
+    text = (tmp_path / "0001-critic.prompt.md").read_text("utf-8")
+    order = [text.index(part) for part in ("an example", "its answer", "now: ünïcode ?")]
+    assert order == sorted(order)
+    assert text.count("## user") == 2
