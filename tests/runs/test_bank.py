@@ -1,8 +1,14 @@
+import json
+import tempfile
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rewardsmith.envs import toy
 from rewardsmith.envs.collect import random_act, rollout
@@ -118,6 +124,113 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     (tmp_path / "000001.npz").write_bytes(b"PK nonsense")
     with pytest.raises(StoreError, match=r"000001\.npz"):
         Bank(tmp_path).sample(3, np.random.default_rng(0))
+
+
+def index_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / INDEX).read_text())
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../victim.npz", "/etc/passwd", "000001.npz/../x", "1.npz", "000001.exe", "", "a\n.npz"],
+)
+def test_an_index_can_name_no_file_outside_its_folder(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "bank"
+    bank = Bank(folder, max_rows=50)
+    bank.append(played(1), policy="a")
+    victim = tmp_path / "victim.npz"
+    victim.write_bytes((folder / "000001.npz").read_bytes())
+    index = index_of(folder)
+    index["shards"][0]["file"] = name
+    (folder / INDEX).write_text(json.dumps(index))
+    with pytest.raises(StoreError, match="damaged"):
+        bank.append(played(2), policy="b")  # would have removed the oldest shard
+    with pytest.raises(StoreError, match="damaged"):
+        bank.episodes()
+    assert victim.exists()
+
+
+@pytest.mark.parametrize("rows", [1, 79, 81, 10**9])
+def test_an_index_that_counts_other_rows_than_there_are_is_told(rows: int, tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.append(played(1), policy="a")
+    index = index_of(tmp_path)
+    index["shards"][0]["rows"] = rows
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    with pytest.raises(StoreError, match=f"80 rows, the index says {rows}"):
+        bank.sample(5, np.random.default_rng(0))
+    with pytest.raises(StoreError, match="80 rows"):
+        bank.episodes()
+
+
+@pytest.mark.parametrize("rows", [0, -5, None, "many"])
+def test_an_index_with_impossible_counts_is_damaged(rows: object, tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.append(played(1), policy="a")
+    index = index_of(tmp_path)
+    index["shards"][0]["rows"] = rows
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    with pytest.raises(StoreError, match="damaged"):
+        assert bank.shards
+
+
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.append(played(1), policy="a")
+    (tmp_path / "000001.npz").unlink()
+    with pytest.raises(StoreError, match=r"000001\.npz"):
+        bank.episodes()
+
+
+def test_nothing_is_stored_of_no_episodes(tmp_path: Path) -> None:
+    bank = Bank(tmp_path / "bank")
+    bank.append((), policy="a")
+    assert bank.shards == ()
+    assert bank.rows == 0
+    assert not (tmp_path / "bank").exists()
+
+
+def test_an_outcome_for_every_episode_is_wanted(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="argument"):
+        Bank(tmp_path).append(played(1), policy="a", outcomes=("one",))
+    assert Bank(tmp_path).shards == ()
+
+
+@settings(max_examples=15, deadline=None)
+@given(counts=st.lists(st.integers(1, 3), min_size=1, max_size=6), limit=st.integers(1, 400))
+def test_a_full_bank_keeps_its_newest_shards_and_no_file_beside_them(
+    counts: list[int], limit: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("bank")
+    bank = Bank(folder, max_rows=limit)
+    for number, count in enumerate(counts):
+        bank.append(played(number, count), policy=str(number))
+    kept = [int(shard.policy) for shard in bank.shards]
+    assert kept == list(range(kept[0], len(counts)))
+    assert bank.rows <= limit or len(kept) == 1
+    assert {p.name for p in folder.glob("*.npz")} == {shard.file for shard in bank.shards}
+    assert len(bank.episodes()) == sum(counts[kept[0] :])
+    if kept[0] > 0:  # no more was dropped than had to be
+        assert bank.rows + 40 * counts[kept[0] - 1] > limit
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows=st.integers(1, 200), seed=st.integers(0, 99))
+def test_samples_hold_each_row_once_as_long_as_there_are_enough(rows: int, seed: int) -> None:
+    steps = shared_bank().sample(rows, np.random.default_rng(seed))
+    assert steps.rows == rows
+    pairs = np.stack([steps.after["position"], steps.after["velocity"]], axis=1)
+    assert len(np.unique(pairs, axis=0)) == min(rows, 160) or rows > 160
+    assert "out" in steps.after
+
+
+@lru_cache
+def shared_bank() -> Bank:
+    bank = Bank(Path(tempfile.mkdtemp()))
+    bank.append(played(1), policy="a")
+    bank.append(played(11), policy="b")
+    return bank
 
 
 @pytest.mark.parametrize("task", [CONTINUOUS, DISCRETE], ids=["continuous", "discrete"])
