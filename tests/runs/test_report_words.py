@@ -1,4 +1,5 @@
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -46,12 +47,78 @@ def test_one_line_is_no_longer_than_asked() -> None:
         (math.nan, "\N{EN DASH}"),
         (math.inf, "\N{EN DASH}"),
         (-0.0, "0"),
+        (1e-9, "1e\N{MINUS SIGN}09"),
+        (-3.21e-12, "\N{MINUS SIGN}3.21e\N{MINUS SIGN}12"),
+        (0.00001234, "0.00001234"),
+        (9999.5, "10,000"),
+        (1e15, "1e+15"),
+        (-2.5e300, "\N{MINUS SIGN}2.5e+300"),
+        (-math.inf, "\N{EN DASH}"),
     ],
 )
 def test_numbers_have_four_digits_and_missing_ones_are_dashes(
     value: float | None, text: str
 ) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (-0.004, 2, "0.00"),
+        (-0.4, 0, "0"),
+        (-0.006, 2, "\N{MINUS SIGN}0.01"),
+        (1234.567, 1, "1,234.6"),
+    ],
+)
+def test_a_rounded_zero_has_no_sign(value: float, decimals: int, text: str) -> None:
+    assert number(value, decimals=decimals) == text
+
+
+@given(st.floats(-1e300, 1e300))
+def test_every_number_reads_back_as_about_itself(value: float) -> None:
+    text = number(value)
+    again = float(text.replace(",", "").replace("\N{MINUS SIGN}", "-"))
+    assert again == pytest.approx(value, rel=0.01)
+    assert "-" not in text
+    assert (again == 0) == (value == 0)
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=8))
+def test_the_mean_shown_lies_within_the_bounds_shown(values: list[float]) -> None:
+    text = with_interval(values).replace(",", "").replace("\N{MINUS SIGN}", "-")
+    if "[" in text:
+        mean, low, high = (
+            float(part.strip(" []")) for part in re.split(r"(?<=\d) \[|(?<=\d) (?=-?\d)", text)
+        )
+        assert low <= mean <= high
+
+
+@given(st.floats(0, 1e7))
+def test_durations_name_no_more_of_a_unit_than_there_is(seconds: float) -> None:
+    text = duration(seconds)
+    found = [float(part) for part in re.findall(r"[\d.]+", text)]
+    units = re.findall(r"[a-z]+", text)
+    assert len(found) == len(units)
+    most = {"ms": 1000, "s": 60, "min": 60, "h": 1e9}
+    assert all(value < most[unit] for value, unit in zip(found, units, strict=True))
+    size = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+    total = sum(value * size[unit] for value, unit in zip(found, units, strict=True))
+    assert total == pytest.approx(seconds, abs=61 if "h" in units else 0.51)
+
+
+@given(st.floats(1e-12, 1e6))
+def test_no_price_above_zero_reads_as_nothing(usd: float) -> None:
+    text = dollars(usd)
+    assert float(text.replace("< ", "").removeprefix("$").replace(",", "")) > 0
+
+
+@given(st.text(), st.integers(1, 60))
+def test_one_line_is_one_line_within_its_width(text: str, width: int) -> None:
+    shown = one_line(text, width)
+    assert len(shown) <= width
+    assert len(shown.splitlines()) <= 1
+    assert shown == one_line(shown, width)
 
 
 def test_an_interval_has_the_decimals_that_its_width_is_worth() -> None:

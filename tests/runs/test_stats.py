@@ -129,6 +129,91 @@ def test_the_bootstrap_keeps_every_task_and_is_the_same_for_a_seed() -> None:
     assert run(1) == (low, high)
 
 
+@given(VALUES, st.floats(-100, 100), st.floats(0.1, 10))
+def test_intervals_move_and_stretch_with_the_values(
+    values: list[float], shift: float, scale: float
+) -> None:
+    plain, moved = interval(values), interval([scale * v + shift for v in values])
+    room = 1e-6 * (1 + max(map(abs, values))) * (scale + 1)
+    assert moved.mean == pytest.approx(scale * plain.mean + shift, abs=room, rel=1e-6)
+    width, stretched = plain.high - plain.low, moved.high - moved.low
+    assert stretched == pytest.approx(scale * width, abs=20 * room, rel=1e-6)
+
+
+@given(st.floats(-50, 50), st.floats(-50, 50))
+def test_an_interval_of_two_seeds_has_a_closed_form(a: float, b: float) -> None:
+    found = interval([a, b])
+    half = 12.706204736174698 * abs(a - b) / 2
+    assert found.low == pytest.approx((a + b) / 2 - half, abs=1e-6)
+    assert found.high == pytest.approx((a + b) / 2 + half, abs=1e-6)
+
+
+@given(VALUES, st.floats(0.5, 0.98))
+def test_a_wider_level_holds_a_narrower_one(values: list[float], level: float) -> None:
+    inner, outer = interval(values, level=level), interval(values, level=level + 0.01)
+    assert outer.low <= inner.low <= inner.mean <= inner.high <= outer.high
+
+
+@given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)), min_size=2, max_size=9))
+def test_a_paired_difference_is_the_interval_of_differences(
+    pairs: list[tuple[float, float]],
+) -> None:
+    first, second = ([pair[k] for pair in pairs] for k in (0, 1))
+    there, back = paired_difference(first, second), paired_difference(second, first)
+    assert there == interval([a - b for a, b in pairs])
+    assert there.mean == pytest.approx(-back.mean)
+    assert there.low == pytest.approx(-back.high, abs=1e-9)
+
+
+@pytest.mark.parametrize("t", [0.0, 0.3, 1.0, 2.7, 30.0])
+def test_probabilities_of_few_degrees_have_closed_forms(t: float) -> None:
+    assert t_probability(t, 1) == pytest.approx(0.5 + math.atan(t) / math.pi)
+    assert t_probability(t, 2) == pytest.approx(0.5 + t / (2 * math.sqrt(2 + t * t)))
+    three = math.atan(t / math.sqrt(3)) + math.sqrt(3) * t / (3 + t * t)
+    assert t_probability(t, 3) == pytest.approx(0.5 + three / math.pi)
+    four = t / math.sqrt(4 + t * t)
+    assert t_probability(t, 4) == pytest.approx(0.5 + four * (0.75 - 0.25 * four**2))
+
+
+@given(st.floats(0.51, 0.999), st.integers(1, 60))
+def test_quantile_and_probability_undo_one_another(probability: float, degrees: int) -> None:
+    assert t_probability(t_quantile(probability, degrees), degrees) == pytest.approx(probability)
+
+
+@given(st.floats(0, 20), st.integers(1, 60))
+def test_the_tails_grow_thinner_with_more_degrees(t: float, degrees: int) -> None:
+    assert t_probability(t, degrees) <= t_probability(t, degrees + 1) + 1e-12
+
+
+@given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=6))
+def test_the_interquartile_mean_is_the_trimmed_mean_of_the_values_four_times(
+    values: list[int],
+) -> None:
+    # Every value taken four times makes the quarters whole: nothing is left to weigh.
+    ordered = sorted(values * 4)
+    middle = ordered[len(values) : -len(values)]
+    assert iqm([float(v) for v in values]) == pytest.approx(sum(middle) / len(middle))
+
+
+@given(VALUES)
+def test_no_order_of_seeds_changes_a_statistic(values: list[float]) -> None:
+    turned = values[::-1]
+    assert iqm(values) == iqm(turned)
+    assert interval(values).mean == pytest.approx(interval(turned).mean, rel=1e-9, abs=1e-6)
+    assert probability_of_improvement(values, turned) == pytest.approx(0.5)
+
+
+def test_a_bootstrap_narrows_with_more_seeds() -> None:
+    few, many = [[0.0, 1.0, 2.0, 3.0]], [[0.0, 1.0, 2.0, 3.0] * 20]
+    widths = [
+        found.high - found.low
+        for found in (
+            bootstrap(group, np.random.default_rng(1), draws=300) for group in (few, many)
+        )
+    ]
+    assert widths[1] < widths[0] / 2
+
+
 def test_a_bootstrap_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="no group"):
         bootstrap([], np.random.default_rng(0))
