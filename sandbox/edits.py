@@ -46,8 +46,8 @@ def segment(source: str, node: ast.expr) -> str:
     """The text of an expression as written."""
     if node.end_lineno is None or node.end_col_offset is None:
         return ast.unparse(node)
-    lines = _lines(source)[node.lineno - 1 : node.end_lineno]
-    lines = [*lines[:-1], lines[-1][: node.end_col_offset]]
+    whole = _lines(source)[node.lineno - 1 : node.end_lineno]
+    lines = [*whole[:-1], whole[-1][: node.end_col_offset]]
     return b"\n".join([lines[0][node.col_offset :], *lines[1:]]).decode()
 
 

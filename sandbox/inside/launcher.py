@@ -28,6 +28,8 @@ _SET_PDEATHSIG, _SET_DUMPABLE, _CAPBSET_DROP, _SET_NO_NEW_PRIVS, _CAP_AMBIENT = 
 _AMBIENT_CLEAR_ALL = 4
 _LAST_CAPABILITY = 63
 _CAPABILITY_VERSION_3 = 0x20080522
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_LARGEST_THRESHOLD, _KEPT_BYTES = 2**25, 2**28
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 
 
@@ -138,6 +140,17 @@ def _try_the_door() -> None:
     raise OSError("the walls were accepted by the kernel but do not hold")
 
 
+def _keep_freed_memory() -> None:
+    """Has large arrays reuse what earlier ones left, not ask the kernel for fresh pages each time.
+
+    A call on 131,072 rows spends more time in page faults than in arithmetic otherwise.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc and its kin
+    if set_option is not None:
+        set_option(_MMAP_THRESHOLD, _LARGEST_THRESHOLD)
+        set_option(_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
 def _region(orders: Orders) -> "mmap.mmap | bytearray":
     if orders.shared is None:
         return bytearray(orders.region_bytes)
@@ -156,6 +169,7 @@ def launch(orders: Orders) -> None:
     from rewardsmith.sandbox.inside import probe, worker  # NumPy, while files can still be opened
 
     os.chdir("/")
+    _keep_freed_memory()
     region = _region(orders)
     environment = dict(os.environ)
     _silence()
