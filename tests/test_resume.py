@@ -1,14 +1,15 @@
 """A run killed at any moment goes on without asking or training anything twice."""
 
+import hashlib
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
-import time
-from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,79 +18,130 @@ from rewardsmith.runs.store import RunStore
 
 KILLS = 20
 LONGEST_S = 300.0
+PROGRAM = """I pay for being near.
+```python
+def compute_reward(distance, action):
+    near = {weight} * np.exp(-distance)
+    effort = -0.01 * np.sum(action**2, axis=-1)
+    return near + effort, {{"near": near, "effort": effort}}
+```"""
+ACCEPT = '```json\n{"analysis": "sound", "verdict": "accept", "remarks": []}\n```'
+ANALYSIS = '```json\n{"causes": ["slow"], "advice": ["pay more for being near"]}\n```'
 
 
-def command(out: Path, counter: Path) -> list[str]:
-    return [
-        *(sys.executable, "-m", "rewardsmith", "design", "reach the goal"),
-        *("--env", "rewardsmith/Point-v0", "--llm", f"scripted::{counter}"),
-        *("--candidates", "3", "--generations", "3", "--final-seeds", "2", "--steps", "4000"),
-        *("--critic-rounds", "1", "--eval-episodes", "3", "--no-video", "--json"),
-        *("--out", str(out)),
-    ]
+@dataclass(frozen=True)
+class Run:
+    """One run's folder, and beside it the script and the counter of its model."""
+
+    folder: Path
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "run"
+
+    def prepare(self) -> None:
+        """Writes the script: every answer depends on the question alone, and takes a while."""
+        self.folder.mkdir()
+        script = {
+            "pick": "hash",
+            "delay_s": 0.15,
+            "counter": "calls.txt",
+            "designer": [PROGRAM.format(weight=n / 10) for n in range(3, 40)],
+            "critic": [ACCEPT],
+            "analyzer": [ANALYSIS],
+        }
+        (self.folder / "script.yaml").write_text(json.dumps(script))  # JSON is YAML
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        command = [
+            *(sys.executable, "-m", "rewardsmith", "design", "reach the goal"),
+            *("--env", "rewardsmith/Point-v0", "--llm", "scripted:script.yaml"),
+            *("--candidates", "2", "--generations", "2", "--final-seeds", "1"),
+            *("--critic-rounds", "1", "--steps", "2000", "--eval-episodes", "2"),
+            *("--no-video", "--out", "run"),
+        ]
+        with (self.folder / "stderr.txt").open("wb") as errors:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
+
+    def finish(self) -> None:
+        assert self.start().wait(LONGEST_S) == 0, (self.folder / "stderr.txt").read_text()
+
+    def said(self) -> list[str]:
+        """The question of every answer that the model has given, repeats included."""
+        path = self.folder / "calls.txt"
+        return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
+
+    def answered(self) -> set[str]:
+        """The questions whose answers are in the journal, named as the model's counter does."""
+        if not self.out.joinpath("run.json").exists():
+            return set()
+        store = RunStore.open(self.out)
+        asked = [event.data for event in store.journal.read() if event.kind == "asked"]
+        return {question(json.loads(store.get_blob(data["blob"]))) for data in asked}
+
+    def trained(self) -> dict[str, int]:
+        """Units with a report, and when it was written, in ns."""
+        reports = self.out.glob("jobs/*/report.json")
+        return {path.parent.name: path.stat().st_mtime_ns for path in reports}
+
+    def decided(self) -> dict[str, Any]:
+        return decisions(RunStore.open(self.out).state())
 
 
-def start(out: Path, counter: Path) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        command(out, counter),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        env=os.environ | {"REWARDSMITH_COUNTER": str(counter)},
-    )
+def question(record: dict[str, Any]) -> str:
+    """What the scripted model writes into its counter for the question of a recorded call."""
+    asked = json.dumps([record["role"], record["messages"], record["sample"]], sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
 
-def lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def answered(out: Path) -> set[str]:
-    """Request hashes whose answers the journal holds."""
-    events = [json.loads(line) for line in lines(out / "journal.jsonl") if line.endswith("}")]
-    return {event["data"]["hash"] for event in events if event["kind"] == "asked"}
-
-
-def finished(out: Path) -> dict[str, float]:
-    """Units with a report, and when their weights were written."""
-    return {
-        path.parent.name: path.stat().st_mtime_ns for path in out.glob("jobs/*/report.json")
-    }
+def kill_somewhere(run: Run, after_s: float) -> bool:
+    """Starts the run, kills it after so long; whether it had to be killed. Checks what it redid."""
+    said, answered, trained = run.said(), run.answered(), run.trained()
+    process = run.start()
+    try:
+        code = process.wait(after_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        killed = True
+    else:
+        assert code == 0, (run.folder / "stderr.txt").read_text()
+        killed = False
+    assert not answered & set(run.said()[len(said) :]), "asked again although answered"
+    now = run.trained()
+    assert {unit: now.get(unit) for unit in trained} == trained, "a finished unit trained again"
+    return killed
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_run_killed_at_random_moments_ends_as_an_unbroken_one(tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    began = time.monotonic()
-    process = start(whole, tmp_path / "whole.count")
-    assert process.wait(LONGEST_S) == 0, process.stderr and process.stderr.read()
-    duration_s = time.monotonic() - began
-
+@pytest.mark.timeout(900)
+def test_runs_killed_at_twenty_random_moments_end_as_an_unbroken_one(tmp_path: Path) -> None:
+    whole = Run(tmp_path / "whole")
+    whole.prepare()
+    whole.finish()
     generator = random.Random(20)
-    counter = tmp_path / "broken.count"
-    kills = 0
-    while kills < KILLS:
-        asked_before, known = len(lines(counter)), answered(broken)
-        trained = finished(broken)
-        process = start(broken, counter)
-        try:
-            process.wait(generator.uniform(0.3, 0.45 * duration_s))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            kills += 1
-        else:
-            assert process.returncode == 0, process.stderr and process.stderr.read()
-        again = {line.split()[0] for line in lines(counter)[asked_before:]} & known
-        assert not again, f"asked again although answered: {again}"
-        now = finished(broken)
-        assert all(now[unit] == at for unit, at in trained.items()), "a finished unit ran again"
-        if RunStore(broken).head_path.exists() and RunStore(broken).state().finished:
+    kills = restarts_with_answers = restarts_with_units = 0
+    for number in range(KILLS):  # as many runs as twenty kills take, mostly three
+        if kills == KILLS:
             break
-    process = start(broken, counter)
-    assert process.wait(LONGEST_S) == 0, process.stderr and process.stderr.read()
+        broken = Run(tmp_path / f"broken{number}")
+        broken.prepare()
+        while kills < KILLS and kill_somewhere(broken, generator.uniform(0.3, 6.0)):
+            kills += 1
+            restarts_with_answers += bool(broken.answered())
+            restarts_with_units += bool(broken.trained())
+        before, known = len(broken.said()), broken.answered()
+        broken.finish()
+        assert not known & set(broken.said()[before:])
+        assert broken.decided() == whole.decided()
+        assert broken.answered() == whole.answered() == set(whole.said())
 
-    assert kills >= 3
-    assert decisions(RunStore(broken).state()) == decisions(RunStore(whole).state())
-    received = Counter(line.split()[0] for line in lines(counter) if line.split()[0])
-    assert set(received) >= answered(broken) == answered(whole)
+    assert kills == KILLS
+    assert restarts_with_answers > 5, "the kills came too early to show anything"
+    assert restarts_with_units > 5
