@@ -152,7 +152,7 @@ def _train_facts(
         "seeds": [unit.seed for unit in units],
         "fitness": values,
         "mean": found.mean if found else None,
-        "interval": [found.low, found.high] if found else None,
+        "interval": [found.low, found.high] if found and len(values) > 1 else None,
         "failures": failures,
         "out": str(config.out) if config.out else None,
     }
@@ -164,8 +164,8 @@ def _train_text(facts: Facts, task: Task) -> str:
         f"{facts['reward']} on {facts['env']}, {facts['steps']} steps, {len(facts['seeds'])} seeds"
     ]
     if facts["mean"] is not None:
-        low, high = facts["interval"]
-        spread = f", 95 % interval {low:.3g} to {high:.3g}" if len(facts["fitness"]) > 1 else ""
+        found = facts["interval"]
+        spread = f", 95 % interval {found[0]:.3g} to {found[1]:.3g}" if found else ""
         lines.append(f"fitness {facts['mean']:.4g} {task.fitness_unit}{spread}")
     return "\n".join([*lines, *(f"failed: {text}" for text in facts["failures"])])
 

@@ -1,0 +1,97 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quick_crew import unwatched
+
+from rewardsmith.agent.single import check_file, list_tasks, recorded_steps, show_card, train_file
+from rewardsmith.envs.registry import find_task, task_ids
+from rewardsmith.errors import ConfigError
+
+POINT = "rewardsmith/Point-v0"
+GOOD = 'def compute_reward(distance):\n    near = -distance\n    return near, {"near": near}\n'
+
+
+def checked(folder: Path, text: str) -> tuple[dict[str, Any], str]:
+    (folder / "reward.py").write_text(text)
+    return check_file(folder / "reward.py", POINT, view=unwatched)
+
+
+def test_mechanical_rewrites_are_told(tmp_path: Path) -> None:
+    facts, text = checked(tmp_path, GOOD.replace("-distance", "-max(distance, 0.1)"))
+    assert facts["failure"] is None
+    assert facts["rewrites"]
+    assert "rewritten: " in text
+
+
+def test_a_program_that_only_works_row_by_row_is_told_so(tmp_path: Path) -> None:
+    facts, text = checked(tmp_path, GOOD.replace("-distance", "-np.sum(distance)"))
+    assert facts["failure"] is None
+    assert facts["mode"] == "rows"
+    assert "the contract holds (rows)" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("-distance", "-distance / np.max(distance)"),
+        ("-distance", "open('/etc/passwd')"),
+        ("-distance", "-distance *"),
+        ("return near, {", "return None, {"),
+    ],
+)
+def test_what_breaks_the_contract_is_a_typed_failure(tmp_path: Path, old: str, new: str) -> None:
+    facts, text = checked(tmp_path, GOOD.replace(old, new))
+    assert facts["failure"]["kind"]
+    assert facts["failure"]["text"]
+    assert facts["failure"]["kind"] in text
+
+
+def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "reward.py").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        check_file(tmp_path / "reward.py", POINT, view=unwatched)
+
+
+def test_training_a_reward_says_fitness_with_its_unit(tmp_path: Path) -> None:
+    (tmp_path / "reward.py").write_text(GOOD)
+    told: list[str] = []
+    facts, text = train_file(
+        tmp_path / "reward.py",
+        {"env": POINT, "steps": 2000, "final_seeds": 2, "eval_episodes": 2, "sandbox": "none"},
+        view=lambda kind, **_: told.append(kind),
+    )
+    assert "warning" in told
+    assert len(facts["fitness"]) == 2
+    assert facts["interval"][0] <= facts["mean"] <= facts["interval"][1]
+    assert find_task(POINT).fitness_unit in text
+    assert "95 % interval" in text
+
+
+def test_the_environments_own_reward_trains_too() -> None:
+    options = {"env": POINT, "steps": 500, "final_seeds": 1, "eval_episodes": 1}
+    facts, text = train_file(None, options, view=unwatched)
+    assert facts["reward"] == "the environment's own"
+    assert facts["interval"] is None
+    assert "interval" not in text
+
+
+def test_every_task_is_listed_with_its_words() -> None:
+    facts, text = list_tasks()
+    assert [row["id"] for row in facts["tasks"]] == list(task_ids())
+    assert all(row["text"] and row["fitness"] for row in facts["tasks"])
+    assert len(text.splitlines()) == len(facts["tasks"])
+
+
+def test_a_shown_card_is_one_that_can_be_given_back(tmp_path: Path) -> None:
+    _, text = show_card(POINT, None)
+    (tmp_path / "card.yaml").write_text(text)
+    facts, again = show_card(POINT, tmp_path / "card.yaml")
+    assert again == text
+    assert "distance" in {field["name"] for field in facts["fields"]}
+
+
+def test_recorded_steps_are_the_same_each_time() -> None:
+    task = find_task(POINT)
+    one, two = recorded_steps(task), recorded_steps(task)
+    assert (one.action == two.action).all()
