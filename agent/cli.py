@@ -209,12 +209,13 @@ def doctor(
 def main() -> NoReturn:
     """Runs the command line; a failure ends with the exit code of its class (errors.py)."""
     with stoppable(lambda: _leave(_say(_stopped()))):
-        code = _run()
+        code = run()
         # A model call or a training that nobody waits for must not hold the process: leave at once.
         _leave(code)
 
 
-def _run() -> int:
+def run() -> int:
+    """Runs the command of ``sys.argv`` and returns its exit code, with errors told."""
     try:
         code = app(standalone_mode=False)
     except RewardsmithError as error:
