@@ -53,7 +53,7 @@ def examine(llm: str | None) -> tuple[dict[str, Any], str, bool]:
         ("disk", _disk),
         ("sandbox", _sandbox),
         ("stack", _stack),
-        ("model", lambda: _model(llm)),
+        ("model", lambda: examine_model(llm)),
     )
     found = [finding for name, part in parts for finding in _guarded(name, part)]
     good = all(finding.verdict != "missing" for finding in found)
@@ -153,8 +153,8 @@ def _video(task: Task, job: Path) -> Finding:
     return Finding("video", "ok", "drawing without a screen and encoding work")
 
 
-def _model(llm: str | None) -> Iterator[Finding]:
-    """Looks at the model that would be asked; asks it nothing, so it costs nothing."""
+def examine_model(llm: str | None) -> Iterator[Finding]:
+    """Yields what is known of the model that would be asked; asks it nothing, so it is free."""
     from rewardsmith.agent.models import default_spec, make_model
 
     spec = llm or default_spec()
