@@ -141,8 +141,10 @@ def _check_key(litellm: Any, model: str) -> None:
             f"litellm knows no provider for {model!r}; wanted is PROVIDER/MODEL, "
             "e.g. anthropic/claude-sonnet-5-5"
         ) from error
-    if not found["keys_in_environment"] and found["missing_keys"]:
-        names = " and ".join(found["missing_keys"])
+    missing = found["missing_keys"]
+    # An address alone may be missing: a server on this machine, as ollama, has a usual one.
+    if not found["keys_in_environment"] and any(not n.endswith("_BASE") for n in missing):
+        names = " and ".join(missing)
         raise ConfigError(f"{names} is not set; {model} cannot be asked without")
 
 

@@ -70,7 +70,7 @@ def find_price(name: str, own: Path | None = None, *, shipped: bool = True) -> P
 
 def _best_match(prices: Mapping[str, Price], model: str) -> Price | None:
     names = [name for name in prices if fnmatchcase(model, name)]
-    return prices[max(names, key=len)] if names else None
+    return prices[max(names, key=lambda name: (name == model, len(name)))] if names else None
 
 
 def _shipped() -> dict[str, dict[str, Price]]:

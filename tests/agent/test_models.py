@@ -1,12 +1,26 @@
+import itertools
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from rewardsmith.agent.asking import Patience
+from rewardsmith.agent.budget import price_of
 from rewardsmith.agent.fake_server import FakeServer
 from rewardsmith.agent.llm import Message, Request
-from rewardsmith.agent.models import default_spec, full_name, make_model
+from rewardsmith.agent.models import (
+    DEFAULTS,
+    PROVIDERS,
+    default_spec,
+    full_name,
+    make_model,
+    patient,
+)
 from rewardsmith.agent.recorded import FolderCalls, RecordedModel
 from rewardsmith.agent.scripted import ScriptedModel
 from rewardsmith.errors import ConfigError, ModelError
@@ -41,6 +55,19 @@ def test_a_key_that_is_set_decides_the_default(
         ("opnai:gpt", "did you mean openai"),
         ("loca", "did you mean local"),
         ("qqq", "There are local, openai"),
+        ("OPENAI:gpt", "did you mean openai"),
+        ("Local", "did you mean local"),
+        ("./own/m.gguf", r"did you mean local:\./own/m\.gguf"),
+        ("m.gguf", r"did you mean local:m\.gguf"),
+        ("/abs/m.gguf", r"did you mean local:/abs/m\.gguf"),
+        ("./script.yaml", "there is no provider"),
+        ("~/x", "there is no provider"),
+        (":", "there is no provider ''"),
+        ("hf:a/b/c.gguf", "there is no provider 'hf'"),
+        ("local:hf:", "OWNER/REPOSITORY/FILE"),
+        ("local:folder/", "is no file"),
+        ("litellm:", "a model is wanted"),
+        ("replay:", "a run is wanted"),
         ("openai:gpt-5.4", "OPENAI_API_KEY is not set"),
         ("openai", "OPENAI_API_KEY is not set"),
         ("anthropic/claude-sonnet-5-5", "ANTHROPIC_API_KEY is not set"),
@@ -130,3 +157,120 @@ assert "openai" not in sys.modules and "xllamacpp" not in sys.modules, "heavy im
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind", "name"),
+    [
+        ("local:", "LocalModel", "local:qwen2.5-coder-1.5b"),
+        ("local:qwen2.5-coder-1.5b", "LocalModel", "local:qwen2.5-coder-1.5b"),
+        ("openai:a:b/c", "OpenAIModel", "openai:a:b/c"),
+        ("ollama/qwen2.5:7b", "LiteLLMModel", "litellm:ollama/qwen2.5:7b"),
+        ("litellm:ollama/qwen2.5:7b", "LiteLLMModel", "litellm:ollama/qwen2.5:7b"),
+        ("scripted", "SyntheticModel", "scripted"),
+        ("scripted:", "SyntheticModel", "scripted"),
+        ("manual", "ManualModel", "manual"),
+        ("manual:paste", "ManualModel", "manual"),
+    ],
+)
+def test_every_form_of_a_specification_makes_its_model_under_its_full_name(
+    spec: str, kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    model = make_model(spec, run_dir=tmp_path)
+    assert (type(model).__name__, model.name) == (kind, name)
+    assert full_name(spec) == name
+
+
+def test_files_and_folders_are_named_after_the_colon(tmp_path: Path) -> None:
+    (tmp_path / "own.gguf").write_bytes(b"GGUF")
+    (tmp_path / "s.yaml").write_text("any: [hello]")
+    assert make_model(f"local:{tmp_path}/own.gguf").name == "local:own.gguf"
+    assert make_model(f"scripted:{tmp_path}/s.yaml").ask(REQUEST).text == "hello"
+    make_model(f"manual:{tmp_path}/answers")
+    assert (tmp_path / "answers").is_dir()
+
+
+def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "s.yaml").write_text("any: [hello]")
+    assert make_model("scripted:~/s.yaml").ask(REQUEST).text == "hello"
+
+
+def test_a_deadline_ends_the_call_and_no_attempt_lasts_longer() -> None:
+    usual = Patience(deadline_s=600.0, attempt_s=300.0)
+    assert patient(usual, None) is usual
+    assert patient(usual, 60.0) == replace(usual, deadline_s=60.0, attempt_s=60.0)
+    assert patient(usual, 1000.0) == replace(usual, deadline_s=1000.0)
+
+
+@pytest.mark.parametrize("fault", ["stall", "slow_drip", "rate_limit", "server_error"])
+def test_a_deadline_holds_for_the_model_that_is_made(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeServer(itertools.repeat(fault)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        model = make_model("openai:m", deadline_s=0.5)
+        began_s = time.monotonic()
+        with pytest.raises(ModelError):
+            model.ask(REQUEST)
+        assert time.monotonic() - began_s < 8.0  # a busy machine, and the package's import
+
+
+def test_a_deadline_holds_for_a_person_too(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        make_model("manual", run_dir=tmp_path, deadline_s=0.1).ask(REQUEST)
+    assert caught.value.kind == "timeout"
+
+
+def test_the_users_prices_reach_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "p.toml"
+    own.write_text('[openai]\n"fake-small" = { input = 1000000, output = 0 }\n')
+    with FakeServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        usage = make_model("openai:fake-small", prices=own).ask(REQUEST).usage
+    assert usage.cost_usd == usage.prompt_tokens
+
+
+def test_an_endpoint_that_is_gone_is_said_where_its_only_model_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    with pytest.raises(ModelError) as caught:
+        make_model("openai")
+    assert caught.value.kind == "connection"
+
+
+@pytest.mark.parametrize(("variable", "spec"), DEFAULTS)
+def test_every_default_can_be_made_with_its_key_and_has_a_price(
+    variable: str, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "canary-0123456789")
+    assert default_spec() == full_name(spec) == spec
+    model = make_model()
+    assert model.name == spec
+    price = price_of(model)
+    assert price is not None
+    assert 0.0 < price.input < price.output
+    assert "canary" not in repr(model)
+
+
+@pytest.mark.parametrize("spec", ["openai:m", "anthropic/x", "local:/no/such.gguf", "manual"])
+def test_for_a_replay_a_name_is_enough(spec: str) -> None:
+    model = make_model(spec, live=False)
+    assert model.name == full_name(spec)
+    with pytest.raises(ModelError, match="no model may be asked"):
+        model.ask(REQUEST)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=30))
+def test_any_text_is_a_name_or_a_config_error(text: str) -> None:
+    if text.startswith("openai") or not text:
+        return
+    try:
+        name = full_name(text)
+    except ConfigError as error:
+        assert "--llm" in str(error)  # noqa: PT017
+    else:
+        assert name.split(":")[0] in PROVIDERS

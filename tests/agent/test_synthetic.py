@@ -1,5 +1,9 @@
 import ast
 import random
+import re
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rewardsmith.agent.llm import Message, Request
 from rewardsmith.agent.synthetic import SyntheticModel, draw_terms, fields_in, program
@@ -66,3 +70,49 @@ def test_it_never_pretends_to_be_a_language_model() -> None:
     assert '"verdict": "accept"' in critic.text
     assert "synthetic" in SyntheticModel().ask(Request("analyzer", ())).text
     assert (critic.model, critic.usage.cost_usd) == ("scripted", 0.0)
+
+
+SHAPES = st.dictionaries(
+    st.from_regex(r"[a-z][a-z0-9_]{0,40}", fullmatch=True), st.integers(0, 3), max_size=8
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(SHAPES, st.integers(0, 10**6))
+def test_any_card_gives_terms_with_lawful_names_of_its_own_fields(
+    fields: dict[str, int], seed: int
+) -> None:
+    terms = draw_terms(fields, random.Random(seed))
+    assert 1 <= len(terms) <= 3
+    assert len({term.name for term in terms}) == len(terms)
+    for term in terms:
+        assert re.fullmatch(r"[a-z][a-z0-9_]{0,31}", term.name)
+        assert set(term.fields) <= {*fields, "action"}
+    tree = ast.parse(program(terms).split("```python\n")[1].split("```")[0])
+    function = tree.body[0]
+    assert isinstance(function, ast.FunctionDef)
+    assert {a.arg for a in function.args.args} == {n for t in terms for n in t.fields}
+
+
+def test_higher_dimensions_and_odd_spacing_of_a_card_are_read() -> None:
+    card = "- `a` (N,): x\n- `b` (N, 4,4), m: x\n- `c`(N): x\n- `D` (N,): x\ntext `e` (N,)\n"
+    assert fields_in(card) == {"a": 0, "b": 2}
+
+
+def test_names_in_a_worked_answer_are_no_names_of_the_card() -> None:
+    turns = (
+        Message("user", "- `mine` (N,), m: x\n"),
+        Message("assistant", "- `other_speed` (N,), m: x\n"),
+    )
+    for sample in range(20):
+        text = SyntheticModel().ask(Request("designer", turns, sample=sample)).text
+        assert "other_speed" not in text
+
+
+def test_speed_is_paid_for_more_often_than_anything_else() -> None:
+    fields = {"forward_speed": 0, "height": 0, "angle": 0, "load": 0}
+    drawn = [draw_terms(fields, random.Random(seed)) for seed in range(300)]
+    paid = [term.fields[0] for terms in drawn for term in terms if term.name.startswith("pay_")]
+    assert len(paid) == 300
+    assert paid.count("forward_speed") > 150
+    assert set(paid) == set(fields)
