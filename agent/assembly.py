@@ -8,6 +8,7 @@ from typing import get_args
 import numpy as np
 
 from rewardsmith.agent.accounts import ledger_of, limits_of, model_names
+from rewardsmith.agent.asking import TimedOut, within
 from rewardsmith.agent.budget import BudgetedModel, Ledger, check_price, price_of
 from rewardsmith.agent.choices import critic_rounds, model_spec, recipe_of, worker_count
 from rewardsmith.agent.config import RunConfig
@@ -21,6 +22,7 @@ from rewardsmith.agent.roles import settings_for
 from rewardsmith.envs.collect import concat
 from rewardsmith.envs.step import Steps
 from rewardsmith.envs.task import Task
+from rewardsmith.errors import BudgetExhausted
 from rewardsmith.runs.bank import RANDOM, Bank
 from rewardsmith.runs.executors import Executor
 from rewardsmith.runs.store import CallRecords, RunStore
@@ -127,11 +129,29 @@ def _asker(
         spec = model_spec(config, request.role)
         with lock:
             model = models[spec] if spec in models else models.setdefault(spec, made(spec))
-        reply = model.ask(request)
+        reply = _in_time(lambda: model.ask(request), ledger)
         view("replied", role=request.role, usage=reply.usage, wall_s=reply.wall_s)
         return reply
 
     return ask
+
+
+def _in_time(call: Callable[[], Reply], ledger: Ledger) -> Reply:
+    """Returns the call's reply, or ends it with the time of the whole run.
+
+    Raises:
+        BudgetExhausted: the run's time was up first; an answer that still comes is kept.
+    """
+    limit_s = ledger.limits.time_s
+    if limit_s is None:
+        return call()
+    outcome = within(max(0.0, limit_s - ledger.elapsed_s), call, lambda: None)
+    if isinstance(outcome, TimedOut):
+        ledger.check_time()
+        raise BudgetExhausted("the run's time is up: resume with a higher --max-time to go on")
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def _checker(bank: Bank, task: Task, config: RunConfig) -> Check:

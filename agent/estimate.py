@@ -1,5 +1,6 @@
 """What a run is about to cost, before it starts."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ class Estimate:
     model_calls: int
     tokens: int
     training_s: float
+    usd: float | None = None  # None: a price is not known
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the numbers by name."""
@@ -31,7 +33,8 @@ class Estimate:
         return (
             f"at most {self.trainings} trainings, {self.env_steps / 1e6:.2f} M env steps, "
             f"about {_duration(self.training_s)} of training; "
-            f"about {self.model_calls} model calls, {self.tokens / 1000:.0f} k tokens"
+            f"about {self.model_calls} model calls, {self.tokens / 1000:.0f} k tokens, "
+            + ("price unknown" if self.usd is None else f"${self.usd:.2f}")
         )
 
 
@@ -51,8 +54,24 @@ def estimate(config: RunConfig, store: RunStore, *, workers: int | None = None) 
         env_steps=trainings * steps,
         model_calls=calls,
         tokens=calls * sum(TOKENS_PER_CALL),
+        usd=_usd(config, calls),
         training_s=trainings * steps / STEPS_PER_CORE_S / (workers or worker_count(config)),
     )
+
+
+def _usd(config: RunConfig, calls: int) -> float | None:
+    """Returns the price of all calls if the designer's model answered them."""
+    from rewardsmith.agent.choices import model_spec
+    from rewardsmith.agent.prices import find_price
+
+    spec = model_spec(config, "designer")
+    # The table speaks of the providers' own endpoints; anybody's may serve a model of that name.
+    own_endpoint = spec.startswith("openai") and "OPENAI_BASE_URL" in os.environ
+    price = find_price(spec, config.prices, shipped=not own_endpoint)
+    if price is None:
+        return None
+    prompt, answer = TOKENS_PER_CALL
+    return calls * (prompt * price.input + answer * price.output) / 1e6
 
 
 def _duration(seconds: float) -> str:

@@ -47,3 +47,17 @@ def test_it_is_one_line_for_a_person_and_numbers_for_programs(tmp_path: Path) ->
 def test_long_times_are_shown_in_large_units(seconds: float, shown: str) -> None:
     found = Estimate(1, 1, 1, 1, training_s=seconds)
     assert shown in found.as_text()
+
+
+def test_the_price_is_told_where_it_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert estimated(tmp_path / "a").usd == 0.0
+    known = estimated(tmp_path / "b", llm="openai:gpt-5.4")
+    assert known.usd is not None
+    assert known.usd > 0
+    assert f"${known.usd:.2f}" in known.as_text()
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    own = estimated(tmp_path / "c", llm="openai:gpt-5.4")
+    assert own.usd is None
+    assert "price unknown" in own.as_text()

@@ -180,6 +180,18 @@ def test_a_limit_ends_a_run_with_5_and_a_higher_one_goes_on(
     assert whole.as_dict()["arms"] == done.as_dict()["arms"]
 
 
+def test_the_time_limit_holds_while_a_model_stalls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeServer(["stall"] * 9) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        began = time.monotonic()
+        with pytest.raises(BudgetExhausted, match="--max-time"):
+            quick(tmp_path / "run", llm="openai:fake-small", max_time_s=1.0)
+        assert time.monotonic() - began < 10
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
 def test_the_same_command_with_a_higher_limit_goes_on_too(tmp_path: Path) -> None:
     with pytest.raises(BudgetExhausted):
         quick(tmp_path / "run", steps=2000, max_steps=5_000)
