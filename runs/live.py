@@ -150,7 +150,7 @@ class ScreenView(LiveView):
     def _show(self, kind: str, facts: dict[str, Any]) -> None:
         if kind == "warning":
             text = visible(str(facts.get("text", "")))
-            self._console.print(text, style="bold red", markup=False)
+            self._console.print(text, style="bold red", markup=False, highlight=False)
 
     def screen(self) -> "Group":
         """Returns what is shown now; called by the screen's own thread, too."""

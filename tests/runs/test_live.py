@@ -1,6 +1,9 @@
 import io
 import json
 import sys
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -137,6 +140,72 @@ def test_no_escape_sequence_of_a_model_reaches_the_terminal() -> None:
     feed(lines)
     assert "\x1b" not in stream.getvalue()
     assert "⟦U+001B⟧[31mcolour" in stream.getvalue()
+
+
+def test_no_warning_rewrites_the_terminal() -> None:
+    stream = Terminal()
+    with make_view(stream=stream).showing() as view:
+        view("warning", text="\x1b]0;owned\x07\x1b[2Jgone\u202e")
+    assert "\x1b]0" not in stream.getvalue()
+    assert "\x1b[2J" not in stream.getvalue()
+    assert "⟦U+001B⟧[2Jgone⟦U+202E⟧" in stream.getvalue()
+
+
+def in_threads(work: Callable[[int], None], count: int) -> None:
+    threads = [threading.Thread(target=work, args=(who,)) for who in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.timeout(60)
+def test_a_screen_can_be_drawn_while_events_arrive_from_many_threads() -> None:
+    view, done = ScreenView(Console(file=io.StringIO(), width=80)), threading.Event()
+
+    def draws() -> None:
+        while not done.is_set():  # an exception in a thread fails the test, as pytest is set up
+            screen_text(view, 80)
+
+    def tells(who: int) -> None:
+        for n in range(300):
+            view("training", unit=f"g{who}.{n}.s0", steps=1, total_steps=9, steps_per_s=1.0)
+            if n % 100 == 0:
+                view("generation_started", number=n, of=3)
+
+    drawing = [threading.Thread(target=draws) for _ in range(2)]
+    for thread in drawing:
+        thread.start()
+    in_threads(tells, 3)
+    done.set()
+    for thread in drawing:
+        thread.join()
+    assert view.run.env_steps == 900
+
+
+@pytest.mark.timeout(60)
+def test_a_live_screen_and_warnings_do_not_wait_for_one_another() -> None:
+    stream = Terminal()
+    with make_view(stream=stream).showing() as view:
+        for n in range(60):
+            view("training", unit=f"g0.{n}.s0", steps=1, total_steps=9)
+            view("warning", text=f"warning {n}")
+            time.sleep(0.01)
+    assert "warning 59" in stream.getvalue()
+
+
+def test_lines_of_several_threads_stay_whole() -> None:
+    stream = io.StringIO()
+    view = LineView(stream, lambda: 0.0)
+
+    def tells(who: int) -> None:
+        for n in range(100):
+            view("warning", text=f"{who}:{n}:" + "x" * 50)
+
+    in_threads(tells, 4)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 400
+    assert all(line.startswith("[0:00:00] ") and line.endswith(":" + "x" * 50) for line in lines)
 
 
 @pytest.mark.parametrize("width", [40, 72, 200])
