@@ -1,8 +1,11 @@
 import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +14,13 @@ import pytest
 from rewardsmith.envs import toy
 from rewardsmith.envs.task import ActionSpec, EnvSpec, Field, Task
 from rewardsmith.runs.training.policy import PolicySpec, action_part, checked, save_policy, shapes
-from rewardsmith.runs.video import drawing_environments, explained, record_policy
+from rewardsmith.runs.video import (
+    drawing_environments,
+    episode_frames,
+    explained,
+    record_policy,
+    record_video,
+)
 
 LANDER = ActionSpec((), (), (), 4, "engine")
 HOPPER = ActionSpec((3,), (-1.0,) * 3, (1.0,) * 3, None, "torques")
@@ -120,6 +129,104 @@ def test_the_users_choice_of_library_is_the_only_attempt() -> None:
     assert found[0]["HOME"] == "/h"
     both = [e["MUJOCO_GL"] for e in drawing_environments({})]
     assert both == ["egl", "osmesa"]
+
+
+def test_keys_do_not_reach_the_process_that_films() -> None:
+    given = {"OPENAI_API_KEY": "k", "GITHUB_TOKEN": "k", "HOME": "/h", "XAUTHORITY": "/x"}
+    for environment in drawing_environments(given):
+        assert not {"OPENAI_API_KEY", "GITHUB_TOKEN"} & set(environment)
+        assert environment["XAUTHORITY"] == "/x"
+        assert environment["SDL_VIDEODRIVER"] == "dummy"
+
+
+class Painted(gym.Env[Any, Any]):
+    """Draws its time as a grey, and ends after a number of steps."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    action_space = gym.spaces.Discrete(4)
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None, steps: int = 30, **_: Any) -> None:
+        self.render_mode, self._steps, self._time = render_mode, steps, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self._time = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self._time += 1
+        return np.zeros(1, np.float32), 0.0, self._time >= self._steps, False, {}
+
+    def render(self) -> Any:
+        return np.full((32, 48, 3), 8 * self._time, np.uint8)
+
+
+@pytest.fixture
+def painted() -> Iterator[str]:
+    gym.register("Painted-v0", Painted, disable_env_checker=True)
+    yield "Painted-v0"
+    gym.registry.pop("Painted-v0")
+
+
+def frames_of(painted: str, dt: float, **changes: Any) -> list[int]:
+    """Returns the time at which each picture of an episode was drawn."""
+    asked = {"seed": 1, "limit": 100, "every": 1} | changes
+    frames = episode_frames(task(painted, LANDER, dt), lambda observation: 0, **asked)
+    return [int(frame[0, 0, 0]) // 8 for frame in frames]
+
+
+def test_an_episode_is_drawn_from_its_first_state_to_the_last_before_its_end(painted: str) -> None:
+    assert frames_of(painted, 0.02) == list(range(30))
+    assert frames_of(painted, 0.02, every=7) == [0, 7, 14, 21, 28]
+    assert frames_of(painted, 0.02, limit=5) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("dt", "rate", "count"),
+    [(0.1, "10 fps", 30), (1 / 30, "30 fps", 30), (0.01, "33.33 fps", 10), (0.002, "29.41 fps", 2),
+     (0.0, "30 fps", 30)],
+)  # fmt: skip
+def test_time_in_a_film_runs_as_in_the_simulation(
+    dt: float, rate: str, count: int, painted: str, tmp_path: Path
+) -> None:
+    made = record_video(task(painted, LANDER, dt), lambda obs: 0, tmp_path / "a.mp4", seed=1)
+    assert made.path is not None, made.reason
+    told, frames = read(made.path)
+    assert rate in told
+    assert len(frames) == count
+
+
+def test_a_policy_that_fails_leaves_no_half_film(painted: str, tmp_path: Path) -> None:
+    calls: list[Any] = []
+
+    def act(observation: Any) -> int:
+        calls.append(observation)
+        if len(calls) > 5:
+            raise RuntimeError("the policy broke")
+        return 0
+
+    with pytest.raises(RuntimeError, match="the policy broke"):
+        record_video(task(painted, LANDER, 0.1), act, tmp_path / "a.mp4", seed=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("reasons", "helped"),
+    [
+        (["egl: cannot import name 'EGL'", "osmesa: OSMesa not found"], True),
+        (["egl: gladLoadGL error", "osmesa: gladLoadGL error"], True),
+        (["egl: no readable policy"], False),
+        ([], False),
+    ],
+)
+def test_packages_are_named_only_where_they_help(reasons: list[str], helped: bool) -> None:
+    text = explained(reasons)
+    assert ("libosmesa6" in text) == helped
+    assert text.startswith("the environment could not be drawn (")
+
+
+def test_the_same_reason_is_told_once() -> None:
+    assert explained(["egl: no GL", "osmesa: no GL"]).count("no GL") == 1
 
 
 def test_pictures_with_odd_edges_are_cut_to_even_ones(tmp_path: Path) -> None:
