@@ -16,7 +16,7 @@ from rewardsmith.errors import ConfigError, SandboxUnavailable, TrainingError
 from rewardsmith.runs.executors import find_executor
 from rewardsmith.runs.executors.child import Cancelled, Rules, end_group, run_unit, tail
 from rewardsmith.runs.executors.local import Local
-from rewardsmith.runs.records import Unit
+from rewardsmith.runs.records import TrainingReport, Unit
 from rewardsmith.runs.training import files
 
 JOB = """
@@ -254,7 +254,7 @@ def test_an_error_of_the_callers_goes_before_errors_of_training(
     units = [unit(do="sys.exit(4)"), unit(do=f"{says}; sys.exit(3)"), unit()]
     work = [(u.model_copy(update={"id": f"u{i}"}), tmp_path / f"u{i}") for i, u in enumerate(units)]
     running = Local(workers=2, rules=rules).run(work)
-    done = []
+    done: list[tuple[Unit, TrainingReport]] = []
     with pytest.raises(ConfigError, match="no env"):
         done.extend(running)
     assert [u.id for u, _ in done] == ["u2"]

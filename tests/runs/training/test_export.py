@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stable_baselines3 import PPO, SAC
 
 from rewardsmith.envs import toy
 from rewardsmith.errors import TrainingError
 from rewardsmith.runs.records import Unit
 from rewardsmith.runs.training.export import export_sb3, loading_lines
 from rewardsmith.runs.training.files import write_unit
-from rewardsmith.runs.training.policy import PolicySpec, checked, save_policy, shapes
+from rewardsmith.runs.training.policy import PolicySpec, checked, load_policy, save_policy, shapes
 
 TASKS = dict(zip(("continuous", "discrete"), toy.tasks(), strict=True))
 
@@ -55,8 +56,6 @@ def test_the_printed_lines_load_the_model_without_this_package(case: str, tmp_pa
     assert all(path.is_file() for path in written)
     assert len(written) == (2 if spec.normalisation else 1)
     actions = acted(folder, out)
-    from rewardsmith.runs.training.policy import load_policy
-
     policy = load_policy(folder)
     for observation, action in actions:
         np.testing.assert_allclose(policy(observation), action, atol=1e-5)
@@ -98,6 +97,39 @@ def test_a_linear_policy_has_no_form_in_stable_baselines3(tmp_path: Path) -> Non
     job(tmp_path, "toy", spec, "continuous")
     with pytest.raises(TrainingError, match="Train with ppo or sac"):
         export_sb3(tmp_path, tmp_path / "best.zip")
+
+
+def test_a_policy_of_somebody_elses_trainer_is_exported_by_its_spec(tmp_path: Path) -> None:
+    spec = PolicySpec(
+        kind="ppo", hidden=(5, 7), activation="relu", normalisation=NORM, **CONTINUOUS
+    )
+    folder = job(tmp_path / "job", "their_package:ppo", spec, "continuous", depth=3, magic="yes")
+    written = export_sb3(folder, tmp_path / "best.zip")
+    model = PPO.load(written[0])
+    for name, weights in load_policy(folder).weights.items():
+        assert np.array_equal(model.policy.state_dict()[name].numpy(), weights), name
+
+
+def test_a_sac_policy_with_state_dependent_noise_is_exported(tmp_path: Path) -> None:
+    spec = PolicySpec(kind="sac", hidden=(6,), activation="relu", use_sde=True, **CONTINUOUS)
+    folder = job(tmp_path / "job", "sac", spec, "continuous", buffer_size=100, net_arch=[6])
+    (out,) = export_sb3(folder, tmp_path / "best.zip")
+    model, policy = SAC.load(out), load_policy(folder)
+    for observation in np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32):
+        wanted, _ = model.predict(observation, deterministic=True)
+        np.testing.assert_allclose(policy(observation), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", '{"id": 3}'])
+def test_a_folder_without_a_unit_is_an_error_in_words(content: str | None, tmp_path: Path) -> None:
+    folder = job(tmp_path, "toy", PolicySpec(kind="linear", **CONTINUOUS), "continuous")
+    (folder / "unit.json").unlink()
+    if content is not None:
+        (folder / "unit.json").write_text(content)
+    with pytest.raises(TrainingError, match=r"no readable unit\.json"):
+        export_sb3(folder, tmp_path / "best.zip")
+    with pytest.raises(TrainingError, match=r"no readable unit\.json"):
+        loading_lines(folder, tmp_path / "best.zip")
 
 
 def test_the_lines_name_the_environment_with_its_arguments_and_wrappers(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from rewardsmith.envs import toy
-from rewardsmith.errors import ConfigError
+from rewardsmith.errors import ConfigError, TrainingError
 from rewardsmith.runs.records import TrainingReport, Unit
 from rewardsmith.runs.training import files
 from rewardsmith.runs.training.curve import curve_seeds
@@ -211,6 +212,64 @@ def test_the_judge_is_told_no_reward(tmp_path: Path) -> None:
     run(tmp_path, unit())
     told = json.loads((tmp_path / files.JUDGING).read_text())
     assert set(told) == {"task", "eval_seeds", "random_seed"}
+
+
+@pytest.mark.parametrize("changes", [{"eval_seeds": ()}, {"steps": -1}])
+def test_a_unit_that_cannot_be_judged_is_refused_before_it_is_trained(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="at least one episode"):
+        run(tmp_path, unit(**changes))
+    assert {p.name for p in tmp_path.iterdir()} == {files.UNIT}
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"id": 3}', "\x00"])
+def test_a_damaged_unit_is_told_in_words_and_by_exit_code(content: str, tmp_path: Path) -> None:
+    (tmp_path / files.UNIT).write_text(content)
+    with start(tmp_path) as process:
+        assert process.wait(60) == TrainingError.exit_code
+    told = files.read_json(tmp_path / files.ERROR)
+    assert told is not None
+    assert told["error"] == "TrainingError"
+    assert "no readable unit.json" in told["text"]
+
+
+def test_stages_follow_one_another_up_to_the_end(tmp_path: Path) -> None:
+    run(tmp_path, unit())
+    state = json.loads((tmp_path / files.PROGRESS).read_text())
+    assert state["stage"] == "done"
+    assert state["steps"] >= state["total_steps"] == 1500
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_progress_is_whole_at_every_moment(tmp_path: Path) -> None:
+    path = tmp_path / "progress.json"
+    files.write_whole(path, b"{}", lasting=False)
+    torn: list[bytes] = []
+    done = threading.Event()
+
+    def reads() -> None:
+        while not done.is_set():
+            if files.read_json(path) is None:
+                torn.append(path.read_bytes())
+
+    reader = threading.Thread(target=reads)
+    reader.start()
+    for n in range(400):
+        content = json.dumps({"n": n, "pad": "x" * (n % 7) * 9000}).encode()
+        files.write_whole(path, content, lasting=False)
+    done.set()
+    reader.join()
+    assert torn == []
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 200_000, '{"a": ' * 50_000, '{"pad": "' + "x" * 2_000_000 + '"}', "\xff"]
+)
+def test_hostile_small_files_read_as_nothing(content: str, tmp_path: Path) -> None:
+    path = tmp_path / files.PROGRESS
+    path.write_text(content, encoding="latin-1")
+    assert files.read_json(path) is None
 
 
 def test_a_missing_fitness_is_an_error_of_the_callers(tmp_path: Path) -> None:
