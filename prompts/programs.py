@@ -18,7 +18,7 @@ from rewardsmith.prompts.structure import (
 )
 
 ExtractionCause = Literal["empty", "too_long", "no_code", "other_function", "syntax", "truncated"]
-LONGEST_ANSWER = 200_000
+LONGEST_ANSWER = 60_000  # far above any reward; beyond it a model repeats itself
 _BUILTINS = frozenset(dir(builtins)) | {"np", "numpy", "math"}
 _DECLARATIONS = frozenset({"MEMORY"})  # read by the worker, not by the function itself
 

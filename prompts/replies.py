@@ -29,6 +29,9 @@ __all__ = [
 Schema = TypeVar("Schema", bound=BaseModel)
 _LONGEST_LINE = 400
 _MOST_LINES = 6
+# A model that repeats itself sends thousands of braces, each of which takes a look at all the rest.
+_MOST_TRIES = 100
+_LONGEST_REPLY = 60_000
 _ORDERS = re.compile(
     r"\b(?:ignore|disregard|forget|override)\b[^.\n]{0,50}"
     r"\b(?:instruction|instructions|above|previous|prior|rules?|prompt|task)\b"
@@ -156,8 +159,12 @@ def speaks_to_reader(text: str) -> bool:
 
 def _objects(text: str, keys: set[str]) -> Iterator[dict[str, Any]]:
     """Yields the outermost JSON objects in a reply that hold one of ``keys``, in order."""
+    if len(text) > _LONGEST_REPLY:
+        raise ReplyFormatError(f"the reply has {len(text)} characters; be much shorter")
     at = 0
-    while (start := text.find("{", at)) >= 0:
+    for _ in range(_MOST_TRIES):
+        if (start := text.find("{", at)) < 0:
+            return
         end = _closing(text, start)
         value = _loads(text[start:end]) if end else None
         if isinstance(value, dict) and keys & set(value):

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from itertools import accumulate
 
 from rewardsmith.envs.task import EnvSpec
 from rewardsmith.prompts.structure import PARSE_ERRORS, definition
@@ -71,7 +72,7 @@ def distinct(text: str, function: str = "compute_reward") -> tuple[str, tuple[st
 
 
 def _parenthesis(text: str, start: int) -> int:
-    """Index of the one that closes the parenthesis open before ``start``; ``start`` if none does."""
+    """Index of what closes the parenthesis open before ``start``; ``start`` if nothing does."""
     depth = 1
     for match in re.compile(r"#[^\n]*|[()]").finditer(text, start):
         depth += {"(": 1, ")": -1}.get(match.group(), 0)
@@ -88,12 +89,15 @@ def _once(parameters: str) -> tuple[str, list[str]]:
     except PARSE_ERRORS:
         return parameters, []
     assert isinstance(node, ast.FunctionDef)
-    rows = [len(line.encode()) + 1 for line in source.split("\n")]
-    code, repeated = source.encode(), []
-    found = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    ends = [sum(rows[: (a.end_lineno or 1) - 1]) + (a.end_col_offset or 0) for a in found]
-    for at in range(len(found) - 1, 0, -1):
-        if found[at].arg in {a.arg for a in found[:at]}:
-            code = code[: ends[at - 1]] + code[ends[at] :]
-            repeated.insert(0, found[at].arg)
-    return code.decode()[len("def f(") : -len("\n): ...")], repeated
+    rows = [0, *accumulate(len(line.encode()) + 1 for line in source.split("\n"))]
+    code, kept, repeated, at = source.encode(), b"", [], 0
+    seen: set[str] = set()
+    for item in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
+        end = rows[(item.end_lineno or 1) - 1] + (item.end_col_offset or 0)
+        if item.arg in seen:
+            repeated.append(item.arg)
+        else:
+            kept += code[at:end]
+        seen.add(item.arg)
+        at = end
+    return (kept + code[at:]).decode()[len("def f(") : -len("\n): ...")], repeated

@@ -13,6 +13,8 @@ _OPENERS, _CLOSERS = "([{", ")]}"
 _TRIPLE = re.compile(r'"""|\'\'\'')
 _STRING = re.compile(r"""[rbfuRBFU]{0,2}("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
 _AMBIENT = frozenset(dir(builtins)) | {"np", "numpy", "math"}
+# A model that repeats itself writes the same line over and over; its last attempts are enough.
+_MOST_ATTEMPTS = 12
 PARSE_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 
 
@@ -156,10 +158,10 @@ def _definition(
 def _spans(lines: list[str], function: str) -> Iterator[tuple[int, int]]:
     """Yields first and last line (exclusive) of each definition, by brackets and indentation."""
     header = re.compile(rf"[ \t]*(?:async[ \t]+)?def[ \t]+{re.escape(function)}[ \t]*\(")
-    for start, line in enumerate(lines):
-        if header.match(line):
-            ends = {_end(lines, start, brackets=True), _end(lines, start, brackets=False)}
-            yield from ((start, end) for end in sorted(ends))
+    starts = [start for start, line in enumerate(lines) if header.match(line)]
+    for start in starts[-_MOST_ATTEMPTS:]:
+        ends = {_end(lines, start, brackets=True), _end(lines, start, brackets=False)}
+        yield from ((start, end) for end in sorted(ends))
 
 
 def _end(lines: list[str], start: int, *, brackets: bool) -> int:

@@ -1,6 +1,7 @@
 import ast
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -264,3 +265,53 @@ def test_the_corpus_of_real_answers_yields_330_programs_made_of_their_own_lines(
         assert item.source is not None
         lines = {line.strip() for line in item.source.splitlines() if line.strip()}
         assert item.repairs or lines <= {line.strip() for line in answer.splitlines()}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "def compute_reward(\n",
+        "def compute_reward(x):\n    y = (\n",
+        "    x = x + 1\n",
+        "```python\ndef compute_reward(v):\n    x = (\n```\n",
+        "```",
+        "    y = '''\n",
+        "compute_reward ",
+    ],
+)
+def test_a_model_that_repeats_itself_is_read_in_bounded_time(line: str) -> None:
+    began_s = time.process_time()
+    found = extract_program(f"def compute_reward(v):\n{line * (20_000 // len(line))}")
+    assert (found.source is None) != (found.cause is None)
+    assert time.process_time() - began_s < 10.0  # without bounds these take minutes
+
+
+def test_the_last_of_many_drafts_counts() -> None:
+    drafts = "".join(f"def compute_reward(v{n}):\n    return v{n} + (, {{}}\n" for n in range(40))
+    assert extract_program(f"prose (\n{drafts}\n{CODE}\nThat (is it").source == CODE
+    attempt = extract_program(drafts).attempt
+    assert attempt is not None
+    assert "v39" in attempt
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r", "\u2028"])
+def test_every_kind_of_line_end_gives_the_same_program(ending: str) -> None:
+    assert source_of(f"```python\n{CODE}```".replace("\n", ending)) == CODE
+
+
+NAMES = st.lists(st.sampled_from(["velocity", "height", "action"]), min_size=1, max_size=5)
+
+
+@settings(max_examples=100, deadline=None)
+@given(NAMES, st.sampled_from(["", "Plan: (run.\n"]), st.sampled_from(["```", "````", "~~~"]))
+def test_whatever_parameters_are_repeated_the_program_is_the_same_as_without(
+    names: list[str], prose: str, fence: str
+) -> None:
+    def answer(taken: list[str]) -> str:
+        code = f"def compute_reward({', '.join(taken)}):\n    return {names[0]}, {{}}\n"
+        return f"{prose}{fence}python\n{code}{fence}\n"
+
+    once = list(dict.fromkeys(names))
+    found, wanted = extract_program(answer(names)), extract_program(answer(once))
+    assert found.source == wanted.source is not None
+    assert bool(found.repairs) == (once != names)

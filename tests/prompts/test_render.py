@@ -1,6 +1,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rewardsmith.errors import ConfigError
 from rewardsmith.prompts.render import (
@@ -107,3 +109,62 @@ def test_quoted_text_is_cut_in_the_middle() -> None:
     assert text.startswith("start")
     assert text.endswith("end")
     assert "cut" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ problem + 1 }}",
+        "{{ 1 / 0 }}",
+        "{{ problem | number }}",
+        "{{ problem.nothing.more }}",
+        "{{ problem | nofilter }}",
+        "{% include 'gone.jinja' %}",
+        "{% include 'reask.jinja' %}",
+        "{% for x in 7 %}{% endfor %}",
+        "{% if %}",
+    ],
+)
+def test_whatever_fails_in_a_users_template_is_a_config_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "reask.jinja").write_text(text)
+    with pytest.raises(ConfigError, match=r"template|no template"):
+        reask(tmp_path)
+
+
+def test_a_template_in_another_encoding_is_a_config_error(tmp_path: Path) -> None:
+    (tmp_path / "reask.jinja").write_bytes("größer {{ problem }}".encode("latin-1"))
+    with pytest.raises(ConfigError, match="reask"):
+        reask(tmp_path)
+    with pytest.raises(ConfigError, match="not a valid template"):
+        check_overlay(tmp_path)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.characters()), st.integers(60, 400))
+def test_quoted_text_ends_no_block_and_stays_short(text: str, limit: int) -> None:
+    found = quoted(text, limit)
+    assert "```" not in found
+    assert "~~~" not in found
+    assert "<|" not in found
+    assert len(found) <= limit + 20
+    assert all(c in "\t\n" or ord(c) >= 32 for c in found)
+    prompt = render("reask", problem=text, keys="k").text
+    assert prompt.count("```") == 1  # the template's own
+
+
+@settings(max_examples=200)
+@given(st.floats(-1e12, 1e12))
+def test_a_number_keeps_three_figures_in_few_characters(value: float) -> None:
+    text = number(value)
+    assert len(text) <= 10
+    assert float(text) == pytest.approx(value, rel=6e-3, abs=1e-9)
+    assert text != "-0"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (0.0, "0"), (-0.0, "0"), (1234.0, "1230"), (0.00012345, "0.000123"),
+     (float("inf"), "inf"), (float("nan"), "nan"), (-2.0, "-2")],
+)  # fmt: skip
+def test_numbers_read_as_people_write_them(value: float | None, text: str) -> None:
+    assert number(value) == text

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -190,3 +191,78 @@ def test_orders_to_the_reader_are_recognised(text: str, speaks: bool) -> None:
 def test_a_program_that_returns_something_has_substance() -> None:
     assert has_substance(PROGRAM)
     assert not has_substance("x = 1")
+
+
+@pytest.mark.parametrize("text", ["{" * 15_000, '{"' * 7_500, '{"a":' * 3_000 + "}" * 3_000])
+def test_a_reply_of_thousands_of_braces_is_refused_in_bounded_time(text: str) -> None:
+    began_s = time.process_time()
+    for read in (lambda t: parse_critique(t, program=PROGRAM), parse_analysis):
+        with pytest.raises(ReplyFormatError):
+            read(text)
+    assert time.process_time() - began_s < 20.0  # without bounds these take minutes
+
+
+def test_a_reply_as_long_as_a_book_is_asked_for_again_shorter() -> None:
+    with pytest.raises(ReplyFormatError, match="be much shorter"):
+        parse_critique("word " * 20_000 + verdict(), program=PROGRAM)
+
+
+def test_some_stray_braces_before_the_verdict_do_no_harm() -> None:
+    assert accepts("f{x} {y " * 20 + verdict())
+
+
+SENTENCES = st.lists(
+    st.sampled_from(
+        ["raise the weight of run", "effort has the wrong sign", "x", "", "...", "lower the clip"]
+    ),
+    max_size=9,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(SENTENCES, SENTENCES, st.sampled_from(["{}", "```json\n{}\n```", "So:\n{}\nBye {{x"]))
+def test_an_analysis_keeps_its_sentences_in_order_and_drops_what_says_nothing(
+    causes: list[str], advice: list[str], dress: str
+) -> None:
+    text = dress.format(json.dumps({"causes": causes, "advice": advice}))
+    kept = [item for item in advice if len(item.split()) > 2][:6]
+    if not kept:
+        with pytest.raises(ReplyFormatError, match="advice"):
+            parse_analysis(text)
+        return
+    found = parse_analysis(text)
+    assert list(found.advice) == kept
+    assert list(found.causes) == [item for item in causes if len(item.split()) > 2][:6]
+    assert len(found.text.split("\n")) == len(found.causes) + len(found.advice)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["verdict", "analysis", "remarks", "causes", "advice", "accept"]), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(JSON, st.text(max_size=20))
+def test_any_json_is_read_or_refused_with_a_reason(value: object, prose: str) -> None:
+    for read in (lambda t: parse_critique(t, program=PROGRAM), parse_analysis):
+        said = "read"
+        try:
+            read(prose + json.dumps(value))
+        except ReplyFormatError as error:
+            said = str(error)
+        assert said
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(["verdict", "analysis"]), st.sampled_from([None, 1, [], {}, True, "Accept"]))
+def test_no_verdict_of_another_type_is_an_acceptance(key: str, value: object) -> None:
+    whole = {"analysis": GOOD, "verdict": "accept", "remarks": []}
+    assert accepts(json.dumps(whole))
+    assert not accepts(json.dumps({**whole, key: value}))
