@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "design"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  (what a module holds)
+def __getattr__(name: str) -> Any:
     """Imports the Python API when it is first asked for, so that the package imports at once."""
     if name == "design":
         from rewardsmith.agent.api import design
