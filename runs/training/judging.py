@@ -80,8 +80,7 @@ def judge(task: Task, episodes: Sequence[Episode]) -> Judgement:
         success_rate=success_rate(scores),
         outcomes=dict(Counter(score.outcome for score in scores)),
         episodes=tuple(
-            _summary(task, episode, score)
-            for episode, score in zip(episodes, scores, strict=True)
+            _summary(task, episode, score) for episode, score in zip(episodes, scores, strict=True)
         ),
     )
 
