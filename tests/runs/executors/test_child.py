@@ -124,13 +124,32 @@ def test_a_job_may_report_and_then_die(tmp_path: Path, rules: Rules) -> None:
 def test_progress_is_told_when_it_changes_and_hostile_progress_is_not(
     tmp_path: Path, rules: Rules
 ) -> None:
-    do = (
-        "p = folder / 'progress.json'\n"
-        "for text in ('{\"steps\": 1}', '[' * 100000, '3', '{\"steps\": 2}', '{\"steps\": 2}'):\n"
-        "    (folder / 'part').write_text(text); (folder / 'part').replace(p); time.sleep(0.6)\n"
-    )
+    do = """
+def show(text):
+    (folder / "part").write_text(text)
+    (folder / "part").replace(folder / "progress.json")
+
+def seen(steps):
+    while not (folder / f"told{steps}").exists():
+        time.sleep(0.02)
+
+show('{"steps": 1}')
+seen(1)
+for text in ("[" * 100000, "3"):
+    show(text)
+    time.sleep(0.6)
+show('{"steps": 1}')
+time.sleep(0.6)
+show('{"steps": 2}')
+seen(2)
+"""
     told: list[Any] = []
-    run(unit(do=do), tmp_path / "u", rules, told)
+
+    def watch(state: dict[str, Any]) -> None:
+        told.append(state)
+        (tmp_path / "u" / f"told{state['steps']}").touch()
+
+    run_unit(unit(do=do), tmp_path / "u", rules, cancel=threading.Event(), watch=watch)
     assert told == [{"steps": 1}, {"steps": 2}]
 
 
@@ -154,8 +173,8 @@ def test_a_cancelled_job_ends_at_once_with_all_it_started(tmp_path: Path, rules:
     wait(lambda: (folder / "pids").exists() and "." in (folder / "pids").read_text())
     begin = time.monotonic()
     cancel.set()
-    thread.join(10)
-    assert time.monotonic() - begin < 5
+    thread.join(40)
+    assert time.monotonic() - begin < 20  # not the minute that it wanted to sleep
     assert len(caught) == 1
     assert not any(alive(int(p)) for p in (folder / "pids").read_text().rstrip(".").split())
 
@@ -193,7 +212,7 @@ def test_a_process_that_ignores_a_request_is_killed() -> None:
     begin = time.monotonic()
     end_group(process)
     assert process.returncode == -signal.SIGKILL
-    assert 2.5 < time.monotonic() - begin < 10
+    assert 2.5 < time.monotonic() - begin < 30
 
 
 def test_a_process_that_leaves_when_asked_is_not_killed() -> None:
