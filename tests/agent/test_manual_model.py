@@ -163,8 +163,9 @@ def test_a_huge_answer_is_cut_and_says_so(tmp_path: Path) -> None:
 
 def test_an_empty_paste_is_an_error_and_not_a_wait_for_ever(tmp_path: Path) -> None:
     for nothing in ("", " \n"):
+        model = ManualModel(tmp_path, paste=iter([nothing]).__next__, stable_s=0.01)
         with pytest.raises(ModelError, match="nothing was pasted") as caught:
-            ManualModel(tmp_path, paste=lambda text=nothing: text, stable_s=0.01).ask(request())
+            model.ask(request())
         assert caught.value.kind == "empty"
     assert list(tmp_path.glob("*.answer.*")) == []
     assert ManualModel(tmp_path, paste=lambda: "code", stable_s=0.01).ask(request()).text == "code"

@@ -104,7 +104,10 @@ def test_a_fault_ends_as_its_kind_in_bounded_time_and_requests(fault: str, make:
         with pytest.raises(ModelError) as caught:
             model.ask(REQUEST)
         assert time.monotonic() - began_s < 6.0  # far above the deadline: test machines are busy
-    assert (caught.value.kind, len(server.requests)) == (kind, requests)
+    # Which of two clocks, 30 ms apart, rings first is up to a busy machine.
+    kinds = {kind, "timeout"} if fault == "stall" else {kind}
+    assert caught.value.kind in kinds
+    assert len(server.requests) == requests
 
 
 @pytest.mark.parametrize("fault", ANSWERS)

@@ -8,6 +8,7 @@ import pytest
 from rewardsmith.agent import roles
 from rewardsmith.agent.llm import Reply, Request
 from rewardsmith.envs.task import ActionSpec, EnvSpec, Field, Task
+from rewardsmith.errors import ModelError
 from rewardsmith.prompts.replies import ReplyFormatError
 from rewardsmith.runs.records import (
     Candidate,
@@ -329,3 +330,67 @@ def test_a_forgotten_parameter_is_added_and_reported(task: Task) -> None:
     assert found.source is not None
     assert "def compute_reward(forward_velocity, torso_height):" in found.source
     assert found.repairs == ("took `torso_height` as a parameter",)
+
+
+def test_a_repeated_parameter_is_dropped_and_told_beside_a_forgotten_one(task: Task) -> None:
+    twice = ANSWER.replace("(forward_velocity)", "(forward_velocity, forward_velocity)", 1)
+    reads_more = twice.replace("return run,", "return run + torso_height,")
+    found = roles.design(Listener(reads_more), task, FRESH, roles.Context())
+    assert found.failure is None
+    assert found.source is not None
+    assert found.source.startswith("def compute_reward(forward_velocity, torso_height):")
+    assert found.repairs == (
+        "dropped the repeated parameter `forward_velocity`",
+        "took `torso_height` as a parameter",
+    )
+    assert found.attempt == found.source
+
+
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_an_endless_verdict_is_refused_twice_and_ends_as_unparsable(
+    task: Task, finish: str
+) -> None:
+    ask = Listener("{" * 70_000, '{"verdict":' * 3000, finish=finish)
+    with pytest.raises(ReplyFormatError) as caught:
+        roles.criticise(ask, task, PROGRAM, roles.Context())
+    assert caught.value.kind == "unparsable"
+    assert len(ask.asked) == 2
+    assert "be much shorter" in ask.last
+    assert len(ask.last) < len(ask.asked[0].messages[-1].content) + 500
+
+
+def test_a_verdict_is_asked_for_coolly_and_bounded_for_small_models(task: Task) -> None:
+    small = roles.settings_for("local")
+    ask = Listener(ACCEPT, ANALYSIS)
+    roles.criticise(ask, task, PROGRAM, roles.Context(), settings=small)
+    roles.analyse(ask, task, trained(), roles.Context(), settings=small)
+    for request in ask.asked:
+        assert request.temperature == small.verdict_temperature
+        assert request.max_tokens == small.verdict_tokens
+    assert [request.role for request in ask.asked] == ["critic", "analyzer"]
+
+
+def test_rounds_of_the_critic_are_questions_of_their_own(task: Task) -> None:
+    ask = Listener(ACCEPT, ACCEPT)
+    for number in range(2):
+        roles.criticise(ask, task, PROGRAM, roles.Context(), round=number)
+    assert [request.sample for request in ask.asked] == [0, 1]
+    assert ask.asked[0].messages == ask.asked[1].messages
+
+
+def test_an_error_of_the_model_passes_through_every_role(task: Task) -> None:
+    def ask(request: Request) -> Reply:
+        raise ModelError("quota", f"no credit for the {request.role}")
+
+    failure = Failure(kind="contract", text="x")
+    critique = Critique(accept=False, remarks="the sign is wrong")
+    for call in (
+        lambda: roles.design(ask, task, FRESH, roles.Context()),
+        lambda: roles.repair(ask, task, PROGRAM, failure),
+        lambda: roles.revise(ask, task, PROGRAM, critique),
+        lambda: roles.criticise(ask, task, PROGRAM, roles.Context()),
+        lambda: roles.analyse(ask, task, trained(), roles.Context()),
+    ):
+        with pytest.raises(ModelError, match="no credit") as caught:
+            call()
+        assert caught.value.kind == "quota"
