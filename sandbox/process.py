@@ -156,7 +156,9 @@ class ProcessBackend:
             reader, reply_end = _pipe(ours, theirs)
             with_memory_file = hasattr(os, "memfd_create")
             shared = _memory_file(limits.region_bytes, theirs) if with_memory_file else None
-            region = None if shared is None else mmap.mmap(shared, limits.region_bytes)
+            region = None
+            if shared is not None:
+                region = ours.enter_context(mmap.mmap(shared, limits.region_bytes))
             orders = {
                 "requests": request_end,
                 "replies": reply_end,

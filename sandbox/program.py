@@ -20,6 +20,7 @@ from rewardsmith.sandbox.policy import (
     policy_problems,
     unknown_parameter,
 )
+from rewardsmith.sandbox.wire import cleaned
 
 FUNCTION = "compute_reward"
 MEMORY = "MEMORY"
@@ -118,7 +119,7 @@ def _syntax_text(source: str, error: SyntaxError) -> str:
     number = error.lineno or 0
     text = f"line {number}: {error.msg}"
     if 0 < number <= len(lines):
-        text += f": `{lines[number - 1].strip()[:120]}`"
+        text += f": `{cleaned(lines[number - 1].strip(), 120)}`"
     return f"The program is not valid Python. {text}"
 
 
