@@ -155,7 +155,7 @@ class Ledger:
             self._steps += steps
 
     def return_steps(self, steps: int) -> None:
-        """Gives back steps of a training that did not take them."""
+        """Gives back steps of a training that did not take them; negative: it took more."""
         with self._lock:
             self._steps = max(0, self._steps - steps)
 

@@ -111,9 +111,13 @@ class Agent:
         todo = [
             item for item in _of(state, number) if item.program is None and item.failure is None
         ]
-        with ThreadPoolExecutor(max_workers=self.parallel_asks) as pool:
+        pool = ThreadPoolExecutor(max_workers=self.parallel_asks)
+        try:
             work = [pool.submit(self._develop, state, item) for item in todo]
             errors = [error for future in work if (error := future.exception()) is not None]
+        finally:
+            # Ctrl-C must not wait for answers that are on their way; nothing of them is lost.
+            pool.shutdown(wait=False, cancel_futures=True)
         if errors:
             raise errors[0]
 

@@ -96,11 +96,12 @@ class Prover:
         missing = {unit.id: (group, unit) for group, unit in rows if unit.id not in known}
         if not missing:
             return
-        self.ledger.reserve_steps(sum(unit.steps for _, unit in missing.values()))
+        self.ledger.reserve_steps(sum(whole_steps(unit) for _, unit in missing.values()))
         jobs = [(unit, self.store.job_path(unit.id)) for _, unit in missing.values()]
         for unit, report in self.executor.run(jobs, self._progress):
             group = missing[unit.id][0]
             self._keep(report)
+            self.ledger.return_steps(whole_steps(unit) - report.steps)
             data: dict[str, Any] = {"group": group, "report": report.model_dump(mode="json")}
             if group.startswith("final."):
                 data["arm_candidate"] = arm_candidate if group == "final.best" else None
@@ -125,6 +126,12 @@ class Prover:
     def _progress(self, unit: str, facts: Mapping[str, Any]) -> None:
         self.ledger.check_time()
         self.watch("training", unit=unit, **facts)
+
+
+def whole_steps(unit: Unit) -> int:
+    """Returns the env steps that a unit takes at most: trainers end with whole rollouts."""
+    rollout = unit.hyperparams.get("n_envs", 1) * unit.hyperparams.get("n_steps", 1)
+    return -(-unit.steps // rollout) * rollout
 
 
 def _reported(state: RunState) -> set[str]:

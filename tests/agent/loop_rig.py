@@ -55,6 +55,7 @@ class Arithmetic:
 
     fitness: Callable[[Unit], float | Failure] = worth
     cut_after: int | None = None
+    failed_steps: int | None = None  # steps of a training that failed; all of them if None
     trained: list[str] = field(default_factory=list)
 
     def run(
@@ -68,7 +69,9 @@ class Arithmetic:
             facts: dict[str, Any] = (
                 {"failure": found} if isinstance(found, Failure) else {"fitness": found}
             )
-            yield unit, TrainingReport(unit=unit.id, seed=unit.seed, steps=unit.steps, **facts)
+            failed = isinstance(found, Failure) and self.failed_steps is not None
+            steps = self.failed_steps if failed and self.failed_steps is not None else unit.steps
+            yield unit, TrainingReport(unit=unit.id, seed=unit.seed, steps=steps, **facts)
 
 
 def syntax_check(program: str) -> CheckReport:

@@ -7,6 +7,7 @@ from loop_rig import ANALYSIS, Arithmetic, Killed, Rig, answer, worth
 from rewardsmith.agent.budget import Limits
 from rewardsmith.agent.feedback import give
 from rewardsmith.agent.llm import Request
+from rewardsmith.agent.proving import whole_steps
 from rewardsmith.agent.replaying import decisions
 from rewardsmith.errors import AwaitingFeedback, BudgetExhausted
 from rewardsmith.runs.records import Unit
@@ -42,9 +43,7 @@ def test_no_seed_of_the_search_is_used_in_the_final_comparison(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("after", range(12))
-def test_a_run_cut_after_any_training_ends_like_an_unbroken_one(
-    tmp_path: Path, after: int
-) -> None:
+def test_a_run_cut_after_any_training_ends_like_an_unbroken_one(tmp_path: Path, after: int) -> None:
     whole = Rig(tmp_path / "whole", numbered)
     expected = decisions(whole.agent().run())
     broken = Rig(tmp_path / "broken", numbered, executor=Arithmetic(cut_after=after))
@@ -217,3 +216,22 @@ def test_the_critic_is_asked_before_training_and_its_remarks_are_kept(tmp_path: 
     assert not candidate.critiques[0].accept
     assert "turn the sign of near" in candidate.critiques[0].remarks
     assert "-5" in (candidate.program or "")
+
+
+def test_steps_are_reserved_in_whole_rollouts(tmp_path: Path) -> None:
+    unit = Rig(tmp_path / "run", numbered).agent().recipe.units("x", None, "final", 1)[0]
+    sized = unit.model_copy(update={"hyperparams": {"n_envs": 8, "n_steps": 256}, "steps": 5000})
+    assert whole_steps(sized) == 6144
+    assert whole_steps(sized.model_copy(update={"steps": 6144})) == 6144
+    assert whole_steps(sized.model_copy(update={"steps": 0})) == 0
+
+
+def test_steps_that_a_failed_training_did_not_take_can_be_used_again(tmp_path: Path) -> None:
+    def fail(unit: Unit) -> float | Failure:
+        return Failure(kind="timeout", text="slow") if unit.program else worth(unit)
+
+    rig = Rig(tmp_path / "run", numbered, executor=Arithmetic(fitness=fail, failed_steps=0))
+    agent = rig.agent()
+    agent.run()
+    trained = [r for arm in rig.store.state().arms for r in arm.reports]
+    assert agent.prover.ledger.steps == sum(report.steps for report in trained)
