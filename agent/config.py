@@ -45,7 +45,7 @@ class RunConfig(BaseModel):
     algo: str | None = None  # None: the task's preset
     hyperparams: Path | None = None
     steps: int | None = Field(None, ge=1)  # None: the preset's
-    seed: int = Field(0, ge=0)  # of the run: every other seed is derived from it
+    seed: int = Field(0, ge=0, le=3_500)  # of the run: the ranges of all other seeds derive from it
     seeds: int = Field(1, ge=1, le=100)  # training seeds per candidate in the search
     recheck_seeds: int = Field(1, ge=0, le=100)  # fresh seeds before a candidate becomes the bar
     final_seeds: int = Field(3, ge=0, le=100)  # held-out seeds of the final comparison
