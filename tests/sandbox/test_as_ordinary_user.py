@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,14 @@ def _opened(path: Path) -> str:
 @pytest.mark.skipif(
     os.getuid() != 0, reason="this user is an ordinary one: test_process.py says it all"
 )
-def test_the_process_backend_holds_for_an_ordinary_user(tmp_path: Path) -> None:
+def test_the_process_backend_holds_for_an_ordinary_user() -> None:
+    # Not under pytest's own folder, which another run beside this one closes to other users.
+    with tempfile.TemporaryDirectory(prefix="ordinary-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        _run_as_ordinary_user(Path(folder))
+
+
+def _run_as_ordinary_user(tmp_path: Path) -> None:
     tests = Path(__file__).with_name("test_process.py")
     script = (
         "set -e; mount --make-rprivate /; "
@@ -41,11 +49,8 @@ def test_the_process_backend_holds_for_an_ordinary_user(tmp_path: Path) -> None:
         f'--inh-caps=-all "{sys.executable}" -m pytest -q -p no:cacheprovider '
         f'--basetemp="$TMPDIR/base" "{tests}"'
     )
-    tmp_path.chmod(0o777)
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)
     home = tmp_path / "home"
-    home.mkdir(mode=0o777)
+    home.mkdir()
     home.chmod(0o777)
     environment = {
         **os.environ,
