@@ -130,7 +130,7 @@ class Prover:
 
 def whole_steps(unit: Unit) -> int:
     """Returns the env steps that a unit takes at most: trainers end with whole rollouts."""
-    rollout = unit.hyperparams.get("n_envs", 1) * unit.hyperparams.get("n_steps", 1)
+    rollout = int(unit.hyperparams.get("n_envs", 1)) * int(unit.hyperparams.get("n_steps", 1))
     return -(-unit.steps // rollout) * rollout
 
 

@@ -75,9 +75,8 @@ def test_a_write_that_fails_names_the_file(tmp_path: Path) -> None:
 
 
 def test_only_one_process_works_on_a_run(store: RunStore) -> None:
-    with store.working(), pytest.raises(ConfigError, match="another process"):
-        with store.working():
-            pass
+    with store.working(), pytest.raises(ConfigError, match="another process"), store.working():
+        pass
 
 
 def test_a_run_can_be_worked_on_again_afterwards(store: RunStore) -> None:
