@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from rewardsmith.runs.plots import Curve, Dots, Point, Result
+from rewardsmith.runs.plots import Curve, Dots, Point, Result, Style
 from rewardsmith.runs.records import CurvePoint, EpisodeSummary, RunState, TrainingReport
 from rewardsmith.runs.report_multiples import Panel
 from rewardsmith.runs.report_view import ARM_LABELS, arm_rows, fitnesses
@@ -26,20 +26,30 @@ def mean_curve(
 
 
 def fitness_curves(state: RunState) -> tuple[Curve, ...]:
-    """Returns a curve of every candidate on its selection seeds, and the human reward's."""
+    """Returns a curve of every candidate on its selection seeds, and of the arms on held-out seeds.
+
+    Once the best is trained on held-out seeds, those are what stands out beside the human reward:
+    the seeds that selected it flatter it.
+    """
+    arms = {arm.name: arm.reports for arm in state.arms}
     curves = [
-        Curve(
-            f"{c.id}, mean of {len(fitnesses(c.reports))} seeds",
-            mean_curve(c.reports, lambda p: p.fitness),
-            "best" if c.id == state.best else "thin",
-        )
+        _fitness_curve(c.id, c.reports, _style(c.id == state.best and "best" not in arms))
         for c in state.candidates
     ]
-    for arm in state.arms:
-        if arm.name == "human":
-            label = f"{ARM_LABELS['human']}, mean of {len(fitnesses(arm.reports))} seeds"
-            curves.append(Curve(label, mean_curve(arm.reports, lambda p: p.fitness), "human"))
+    if "best" in arms:
+        curves.append(_fitness_curve(f"{state.best}, held-out", arms["best"], "best"))
+    if "human" in arms:
+        curves.append(_fitness_curve(ARM_LABELS["human"], arms["human"], "human"))
     return tuple(c for c in curves if c.points)
+
+
+def _fitness_curve(name: str, reports: Sequence[TrainingReport], style: Style) -> Curve:
+    label = f"{name}, mean of {len(fitnesses(reports))} seeds"
+    return Curve(label, mean_curve(reports, lambda point: point.fitness), style)
+
+
+def _style(best: bool) -> Style:
+    return "best" if best else "thin"
 
 
 def arm_dots(state: RunState) -> tuple[Dots, ...]:

@@ -155,9 +155,10 @@ def _arms_note(state: RunState) -> str:
 def _search(state: RunState, facts: RunFacts) -> dict[str, Any]:
     curves, names = fitness_curves(state), component_names(state)
     styles = {c.style for c in curves}
+    held_out = ", held-out seeds" if any(arm.name == "best" for arm in state.arms) else ""
     legend = (
-        Key(f"best, {state.best}", "best"),
-        Key("other candidates", "thin"),
+        Key(f"best, {state.best}{held_out}", "best"),
+        Key("candidates, selection seeds", "thin"),
         Key("human reward, held-out seeds", "human"),
     )
     label = facts.fitness_label

@@ -46,9 +46,16 @@ def test_a_failed_seed_is_left_out_of_the_curve() -> None:
 
 def test_the_best_candidate_and_the_human_reward_stand_out(finished_run: RunState) -> None:
     curves = fitness_curves(finished_run)
-    assert [c.label for c in curves if c.style == "best"] == ["g1.0, mean of 3 seeds"]
+    assert [c.label for c in curves if c.style == "best"] == ["g1.0, held-out, mean of 5 seeds"]
     assert [c.label for c in curves if c.style == "human"] == ["human reward, mean of 5 seeds"]
-    assert len(curves) == 6
+    assert len(curves) == 7
+
+
+def test_before_the_final_comparison_the_best_stands_out_on_its_selection_seeds(
+    finished_run: RunState,
+) -> None:
+    curves = fitness_curves(finished_run.model_copy(update={"arms": ()}))
+    assert [c.label for c in curves if c.style == "best"] == ["g1.0, mean of 3 seeds"]
 
 
 def test_the_search_counts_a_half_failed_candidate_as_failed(finished_run: RunState) -> None:
