@@ -48,6 +48,7 @@ class RunConfig(BaseModel):
     seed: int = Field(0, ge=0, le=3_500)  # of the run: the ranges of all other seeds derive from it
     seeds: int = Field(1, ge=1, le=100)  # training seeds per candidate in the search
     recheck_seeds: int = Field(1, ge=0, le=100)  # fresh seeds before a candidate becomes the bar
+    recheck_candidates: int = Field(2, ge=1, le=256)  # how many of a generation get them
     final_seeds: int = Field(3, ge=0, le=100)  # held-out seeds of the final comparison
     eval_episodes: int = Field(10, ge=1, le=10_000)
 

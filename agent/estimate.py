@@ -43,7 +43,8 @@ def estimate(config: RunConfig, store: RunStore, *, workers: int | None = None) 
     from rewardsmith.agent.choices import critic_rounds, recipe_of, worker_count
 
     steps = recipe_of(store.task(), config).steps
-    rechecks = config.generations * config.recheck_seeds
+    again = min(config.recheck_candidates, config.candidates)
+    rechecks = config.generations * config.recheck_seeds * again
     searched = config.candidates * config.generations * config.seeds
     arms = 2 if store.task().human_reward else 1
     trainings = searched + rechecks + arms * config.final_seeds

@@ -26,6 +26,12 @@ FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--seed", "seed", int, "seed of the whole run"),
     ("--seeds", "seeds", int, "training seeds per candidate"),
     ("--recheck-seeds", "recheck_seeds", int, "fresh seeds before a candidate becomes the best"),
+    (
+        "--recheck-candidates",
+        "recheck_candidates",
+        int,
+        "how many of a generation get the fresh seeds",
+    ),
     ("--final-seeds", "final_seeds", int, "held-out seeds of the final comparison"),
     ("--eval-episodes", "eval_episodes", int, "judged episodes per training"),
     ("--out", "out", Path, "folder of the run (default: results/<env>-<hash>)"),

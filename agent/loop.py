@@ -15,7 +15,7 @@ from rewardsmith.agent import roles
 from rewardsmith.agent.config import RunConfig
 from rewardsmith.agent.developing import Draft, Workbench, adopt, develop
 from rewardsmith.agent.proving import Prover, Recipe
-from rewardsmith.agent.search import STRATEGIES, best_of_generation, challenges, elect, find
+from rewardsmith.agent.search import STRATEGIES, best_of_generation, contenders, elect, find
 from rewardsmith.errors import AwaitingFeedback, ModelError
 from rewardsmith.runs.records import Candidate, Evidence, Generation, Proposal, RunState
 from rewardsmith.runs.store import RunStore, write_durably
@@ -76,12 +76,11 @@ class Agent:
         self._design(number)
         self._mark_duplicates(number)
         self._train(number)
-        contender = best_of_generation(self.store.state(), number)
-        self._recheck(contender)
-        self._analyse(contender)
+        names = self._recheck(number)
+        self._analyse(best_of_generation(self.store.state(), number))
         state = self.store.state()
-        known = best_of_generation(state, number)  # now with its fresh seeds
-        best = elect(state, known, recheck=self.config.recheck_seeds > 0)
+        rivals = [item for item in _of(state, number) if item.id in names]
+        best = elect(state, rivals, recheck=self.config.recheck_seeds > 0)
         done = Generation(
             number=number, candidates=tuple(item.id for item in _of(state, number)), best=best
         )
@@ -160,10 +159,12 @@ class Agent:
         ready = [item for item in _of(self.store.state(), number) if trainable(item)]
         self.prover.prove(self.recipe.candidate_units(ready, "select", self.config.seeds))
 
-    def _recheck(self, contender: Candidate | None) -> None:
-        if contender is not None and challenges(self.store.state(), contender):
-            count = self.config.recheck_seeds
-            self.prover.prove(self.recipe.candidate_units([contender], "recheck", count))
+    def _recheck(self, number: int) -> set[str]:
+        """Trains those that may become the best again, on fresh seeds; returns their ids."""
+        rivals = contenders(self.store.state(), number, self.config.recheck_candidates)
+        count = self.config.recheck_seeds
+        self.prover.prove(self.recipe.candidate_units(rivals, "recheck", count))
+        return {item.id for item in rivals}
 
     def _analyse(self, contender: Candidate | None) -> None:
         if contender is None or contender.analysis is not None:

@@ -1,5 +1,6 @@
 """What to ask for next: strategies are pure functions of the state of a run."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from rewardsmith.runs.records import Candidate, Proposal, RunState
@@ -61,44 +62,63 @@ def recheck_fitness(candidate: Candidate) -> float | None:
     return _mean([report.fitness for report in candidate.rechecks])
 
 
-def best_of_generation(state: RunState, number: int) -> Candidate | None:
-    """Returns a generation's candidate of highest selection fitness; earlier ids win ties."""
+def ranked(state: RunState, number: int) -> tuple[Candidate, ...]:
+    """Returns the candidates of a generation with a selection fitness, best first, then by id."""
     scored = [
-        (fitness, -candidate.index, candidate)
+        (-fitness, candidate.index, candidate)
         for candidate in state.candidates
         if candidate.generation == number and (fitness := selection_fitness(candidate)) is not None
     ]
-    return max(scored, key=lambda item: item[:2])[2] if scored else None
+    return tuple(item[2] for item in sorted(scored, key=lambda item: item[:2]))
 
 
-def elect(state: RunState, contender: Candidate | None, *, recheck: bool) -> str | None:
-    """Returns the id of the best so far, once ``contender`` is compared with the present best.
+def best_of_generation(state: RunState, number: int) -> Candidate | None:
+    """Returns the candidate of a generation with the highest selection fitness."""
+    return next(iter(ranked(state, number)), None)
 
-    With ``recheck`` the two are compared on the fresh seeds that both were trained on again, since
-    the maximum of a selection over-reports (winner's curse).
+
+def contenders(state: RunState, number: int, count: int) -> tuple[Candidate, ...]:
+    """Returns the candidates of a generation that may become the best so far, ``count`` at most.
+
+    They did better on their selection seeds than the best so far on its fresh ones: its selection
+    fitness was a maximum and flatters it, so it would keep honest candidates out.
     """
-    if contender is None:
-        return state.best
+    bar = find(state, state.best)
+    theirs = None if bar is None else _fair(bar)
+    return tuple(
+        item
+        for item in ranked(state, number)[:count]
+        if theirs is None or _above(selection_fitness(item), theirs)
+    )
+
+
+def elect(state: RunState, rivals: Sequence[Candidate], *, recheck: bool) -> str | None:
+    """Returns the id of the best so far, once ``rivals`` are compared with the present best.
+
+    With ``recheck`` all are compared on the fresh seeds that each was trained on again, since the
+    maximum of a selection over-reports (winner's curse).
+    """
     score = recheck_fitness if recheck else selection_fitness
     bar = find(state, state.best)
-    if bar is None:
-        return contender.id if score(contender) is not None else None
-    ours, theirs = score(contender), score(bar)
-    return contender.id if ours is not None and (theirs is None or ours > theirs) else bar.id
-
-
-def challenges(state: RunState, contender: Candidate) -> bool:
-    """Tells whether ``contender`` did better than the best so far on the selection seeds."""
-    bar = find(state, state.best)
-    if bar is None or bar.id == contender.id:
-        return bar is None
-    ours, theirs = selection_fitness(contender), selection_fitness(bar)
-    return ours is not None and (theirs is None or ours > theirs)
+    known = [(score(item), item) for item in ((bar,) if bar else ()) + tuple(rivals)]
+    scored = [(value, item) for value, item in known if value is not None]
+    if not scored:
+        return state.best
+    return max(scored, key=lambda pair: pair[0])[1].id  # the first of equals: the present best
 
 
 def find(state: RunState, candidate: str | None) -> Candidate | None:
     """Returns the candidate of that id, or None."""
     return next((item for item in state.candidates if item.id == candidate), None)
+
+
+def _fair(bar: Candidate) -> float | None:
+    fresh = recheck_fitness(bar)
+    return selection_fitness(bar) if fresh is None else fresh
+
+
+def _above(value: float | None, bar: float) -> bool:
+    return value is not None and value > bar
 
 
 def _mean(values: list[float | None]) -> float | None:

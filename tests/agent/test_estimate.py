@@ -18,8 +18,8 @@ def estimated(folder: Path, workers: int = 1, **options: Any) -> Estimate:
 
 def test_every_training_is_counted(tmp_path: Path) -> None:
     found = estimated(tmp_path, seeds=2, recheck_seeds=1, final_seeds=3)
-    # two generations of four candidates on two seeds, a recheck each, best and human on three
-    assert found.trainings == 2 * 4 * 2 + 2 + 2 * 3
+    # two generations of four candidates on two seeds, two rechecks each, best and human on three
+    assert found.trainings == 2 * 4 * 2 + 2 * 2 + 2 * 3
     assert found.env_steps == found.trainings * 1000
 
 

@@ -4,7 +4,7 @@ from rewardsmith.agent.search import (
     Greedy,
     Iid,
     best_of_generation,
-    challenges,
+    contenders,
     elect,
     selection_fitness,
 )
@@ -85,21 +85,45 @@ def test_a_lucky_selection_that_fails_on_fresh_seeds_does_not_become_the_best() 
     bar = candidate("g0.0", 5.0, recheck=5.0)
     lucky = candidate("g1.0", 9.0, recheck=2.0)
     now = state(bar, lucky, best="g0.0")
-    assert challenges(now, lucky)
-    assert elect(now, lucky, recheck=True) == "g0.0"
-    assert elect(now, lucky, recheck=False) == "g1.0"
+    assert contenders(now, 1, 2) == (lucky,)
+    assert elect(now, [lucky], recheck=True) == "g0.0"
+    assert elect(now, [lucky], recheck=False) == "g1.0"
+
+
+def test_the_second_of_a_generation_wins_where_the_first_was_luck() -> None:
+    lucky = candidate("g0.0", 17.0, recheck=3.0)
+    steady = candidate("g0.1", 16.0, recheck=15.0)
+    now = state(lucky, steady, done=0)
+    assert contenders(now, 0, 2) == (lucky, steady)
+    assert elect(now, [lucky, steady], recheck=True) == "g0.1"
+
+
+def test_a_best_that_was_luck_does_not_keep_honest_candidates_out() -> None:
+    bar = candidate("g0.0", 17.0, recheck=3.0)
+    honest = candidate("g1.0", 15.0)
+    assert contenders(state(bar, honest, best="g0.0"), 1, 2) == (honest,)
 
 
 def test_a_contender_below_the_bar_is_not_trained_again() -> None:
     weak = candidate("g1.0", 1.0)
-    assert not challenges(state(candidate("g0.0", 5.0), weak, best="g0.0"), weak)
+    assert contenders(state(candidate("g0.0", 5.0), weak, best="g0.0"), 1, 2) == ()
+
+
+def test_no_more_contenders_are_trained_again_than_asked() -> None:
+    many = [candidate(f"g0.{index}", float(index)) for index in range(5)]
+    assert [c.id for c in contenders(state(*many, done=0), 0, 3)] == ["g0.4", "g0.3", "g0.2"]
 
 
 def test_the_first_that_works_becomes_the_best() -> None:
     first = candidate("g0.0", -3.0, recheck=-4.0)
-    assert elect(state(first, done=0), first, recheck=True) == "g0.0"
+    assert elect(state(first, done=0), [first], recheck=True) == "g0.0"
+
+
+def test_a_tie_leaves_the_best_where_it_is() -> None:
+    bar, rival = candidate("g0.0", 5.0, recheck=5.0), candidate("g1.0", 6.0, recheck=5.0)
+    assert elect(state(bar, rival, best="g0.0"), [rival], recheck=True) == "g0.0"
 
 
 def test_without_a_contender_the_best_stays() -> None:
     now = state(candidate("g0.0", 5.0), best="g0.0")
-    assert elect(now, None, recheck=True) == "g0.0"
+    assert elect(now, [], recheck=True) == "g0.0"
