@@ -64,8 +64,8 @@ WAITS = """
 import sys, time
 from rewardsmith.runs.training.lifetime import die_with_parent
 die_with_parent()
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(60)
 finally:
     print("in order", flush=True)
