@@ -1,6 +1,7 @@
 """What holds for every test: no network but loopback, no keys, no screen, few threads."""
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ os.environ.update(
     LITELLM_LOCAL_MODEL_COST_MAP="True",
     HF_HUB_OFFLINE="1",
 )
+
+# A suite started in the background inherits an ignored Ctrl-C, and so would every process it tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KEYS = ("_API_KEY", "_API_TOKEN", "OPENAI_BASE_URL", "OPENAI_API_BASE", "REWARDSMITH_")
 
