@@ -141,7 +141,7 @@ class Pipes:
             try:
                 rest = rest[os.write(self.writer, rest[:_PIECE]) :]
             except BlockingIOError:
-                _wait(self.writer, select.POLLOUT, deadline)
+                wait_for(self.writer, select.POLLOUT, deadline)
             except OSError:
                 raise WireError("exited", "the worker is gone") from None
 
@@ -151,7 +151,7 @@ class Pipes:
             try:
                 piece = os.read(self.reader, min(count - len(buffer), _PIECE))
             except BlockingIOError:
-                _wait(self.reader, select.POLLIN, deadline)
+                wait_for(self.reader, select.POLLIN, deadline)
                 continue
             if not piece:
                 raise WireError("exited", "the worker is gone")
@@ -159,7 +159,8 @@ class Pipes:
         return bytes(buffer)
 
 
-def _wait(descriptor: int, event: int, deadline: float) -> None:
+def wait_for(descriptor: int, event: int, deadline: float) -> None:
+    """Waits until ``event`` of ``select.poll`` comes; raises WireError ``stalled`` if too late."""
     poller = select.poll()
     poller.register(descriptor, event)
     left = deadline - time.monotonic()

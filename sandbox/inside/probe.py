@@ -25,6 +25,7 @@ ALLOWED_ENVIRONMENT = frozenset(
         "OPENBLAS_CORETYPE",
         "OPENBLAS_L2_SIZE",
         "LC_CTYPE",
+        "PWD",  # bubblewrap says where it starts: in "/"
     ]
 )
 
@@ -105,7 +106,15 @@ def _opened(attempt: Callable[[], None]) -> bool:
 
 
 def findings(orders: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """Returns which doors opened, and which environment variables came along unasked."""
+    """Returns which doors opened, and which environment variables came along unasked.
+
+    ``outer`` is what was tried before the launcher's walls stood, where anything was.
+    """
     opened = [name for name, attempt in _attempts(orders).items() if _opened(attempt)]
     unknown = sorted(name for name in environment if name not in ALLOWED_ENVIRONMENT)
-    return {"tried": list(_attempts(orders)), "opened": opened, "environment": unknown}
+    return {
+        "tried": list(_attempts(orders)),
+        "opened": opened,
+        "environment": unknown,
+        "outer": orders.get("outer_found"),
+    }

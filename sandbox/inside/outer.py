@@ -1,0 +1,180 @@
+"""Tries what a backend's own walls keep, before the launcher's stand: is anything there without it?
+
+Started in place of the launcher, which it hands over to. Only for self-tests does it try anything;
+every attempt is dry and bounded: nothing is changed where a wall is missing.
+"""
+
+import contextlib
+import json
+import mmap
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rewardsmith.sandbox.inside import launcher
+
+ALLOWED = frozenset(
+    [
+        "PATH", "HOME", "TMPDIR", "LANG", "LC_CTYPE", "PYTHONHASHSEED", "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE",
+        "HOSTNAME", "PWD", "container",
+    ]
+)  # fmt: skip
+
+_WRITABLE_ELSEWHERE = ("/", "/tmp", "/var/tmp", "/dev/shm", "/dev", "/run", "/usr", "/etc", "/home")
+_MOST_FORKS = 64
+_STEP = 1 << 24
+
+
+def _read(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return os.read(descriptor, 1 << 16)
+    finally:
+        os.close(descriptor)
+
+
+def _foreign_environment() -> bool:
+    """Whether the environment of any process in sight names something that no worker is given."""
+    for process in os.listdir("/proc"):  # noqa: PTH208 - the worker has no pathlib to spare
+        if not process.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            names = {
+                entry.split(b"=", 1)[0].decode("utf-8", "replace")
+                for entry in _read(f"/proc/{process}/environ").split(b"\0")
+                if entry
+            }
+            if names - ALLOWED:
+                return True
+    return False
+
+
+def _can_create_in(folder: str) -> bool:
+    path = f"{folder}/rewardsmith-probe-{os.getpid()}"
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError:
+        return False
+    os.unlink(path)  # noqa: PTH108 - as above
+    return True
+
+
+def _can_open(path: str, flags: int) -> bool:
+    try:
+        os.close(os.open(path, flags | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
+def _can_connect(family: int, address: Any) -> bool:
+    with socket.socket(family, socket.SOCK_STREAM) as connection:
+        connection.settimeout(1.0)
+        try:
+            connection.connect(address)
+        except OSError:
+            return False
+    return True
+
+
+def _has_rights() -> bool:
+    """Whether a capability is left, or one could be had by executing something."""
+    lines = _read("/proc/self/status").decode().splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    left = any(int(status[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb"))
+    return left or status["NoNewPrivs"] != "1"
+
+
+def _is_root_outside() -> bool:
+    """Whether this user is root to whoever made the user namespace, whatever it is called here."""
+    for line in _read("/proc/self/uid_map").decode().splitlines():
+        inside, outside, count = map(int, line.split())
+        if inside <= os.getuid() < inside + count:
+            return outside + os.getuid() - inside == 0
+    return False
+
+
+def _wait_for(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _can_fork_many() -> bool:
+    """Forks at most ``_MOST_FORKS`` children that do nothing, and ends them again."""
+    children = []
+    try:
+        for _ in range(_MOST_FORKS):
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+                os._exit(0)
+            children.append(child)
+    except OSError:
+        return False
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    return True
+
+
+def _can_fill(count: int) -> bool:
+    """Whether a child can touch ``count`` bytes; the child ends there in any case."""
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(OSError, MemoryError, ValueError):
+            region = mmap.mmap(-1, count)
+            for first in range(0, count, _STEP):
+                region[first : first + _STEP] = b"x" * min(_STEP, count - first)
+            os._exit(0)
+        os._exit(1)
+    return _wait_for(child) == 0
+
+
+def _attempts(orders: Mapping[str, Any]) -> dict[str, Callable[[], bool]]:
+    attempts: dict[str, Callable[[], bool]] = {
+        "read a file": lambda: _can_open(orders["canary"], os.O_RDONLY),
+        "see a stranger's environment": _foreign_environment,
+        "reach the host's network": lambda: _can_connect(
+            socket.AF_INET, ("127.0.0.1", orders["port"])
+        ),
+        "reach the host's abstract sockets": lambda: _can_connect(
+            socket.AF_UNIX, "\0" + orders["abstract"]
+        ),
+        "write anywhere": lambda: any(
+            _can_create_in(folder)
+            for folder in (*_WRITABLE_ELSEWHERE, os.path.dirname(orders["canary"]))  # noqa: PTH120
+        ),
+        "change the kernel's settings": lambda: _can_open(
+            "/proc/sys/kernel/core_pattern", os.O_WRONLY
+        ),
+        "use capabilities": _has_rights,
+        "be the host's root": _is_root_outside,
+    }
+    if "forks" in orders:
+        attempts["start many processes"] = _can_fork_many
+    if "fill_bytes" in orders:
+        attempts["go over the memory limit"] = lambda: _can_fill(orders["fill_bytes"])
+    return attempts
+
+
+def try_all(orders: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Returns what was tried and what opened, by name."""
+    attempts = _attempts(orders)
+    return {
+        "tried": list(attempts),
+        "opened": [name for name, attempt in attempts.items() if attempt()],
+    }
+
+
+def main() -> None:
+    """Tries the walls where the orders say so, then becomes the launcher."""
+    orders = json.loads(sys.argv[-1])
+    probe = orders.get("probe") or {}
+    if "outer" in probe:
+        probe["outer_found"] = try_all(probe["outer"])
+        sys.argv[-1] = json.dumps(orders)
+    launcher.main()
