@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rewardsmith.errors import ConfigError
 
 StrategyName = Literal["greedy", "eureka", "iid"]
-SandboxName = Literal["auto", "process", "none"]
+SandboxName = Literal["auto", "docker", "bubblewrap", "process", "none"]
 
 # What may differ between two starts of the same run: where it lies, its limits, its helpers.
 NOT_IDENTITY = {

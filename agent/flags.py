@@ -36,7 +36,7 @@ FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--eval-episodes", "eval_episodes", int, "judged episodes per training"),
     ("--out", "out", Path, "folder of the run (default: results/<env>-<hash>)"),
     ("--workers", "workers", int, "trainings at a time (default: one per core)"),
-    ("--sandbox", "sandbox", str, "auto, process or none"),
+    ("--sandbox", "sandbox", str, "auto, docker, bubblewrap, process or none"),
     ("--device", "device", str, "auto, cpu or cuda"),
     ("--max-usd", "max_usd", float, "stop before this much money is spent"),
     ("--max-tokens", "max_tokens", int, "stop before this many tokens are used"),

@@ -28,6 +28,7 @@ from rewardsmith.runs.records import RunState
 from rewardsmith.runs.report_facts import RunFacts
 from rewardsmith.runs.store import RunStore
 from rewardsmith.sandbox.backend import UNCONFINED, UNCONFINED_BANNER
+from rewardsmith.sandbox.backends import step_down
 
 View = Callable[..., None]
 MakeCrew = Callable[[RunStore, RunConfig, View], Crew]
@@ -137,6 +138,8 @@ def _run(store: RunStore, config: RunConfig, view: View, make_crew: MakeCrew) ->
     view("run_started", path=store.path, task=store.task(), estimate=plan)
     if config.sandbox == UNCONFINED:
         view("warning", text=UNCONFINED_BANNER)
+    elif weaker := step_down(config.sandbox):
+        view("warning", text=weaker)
     try:
         make_crew(store, config, view).agent.run()
     except STOPS as error:

@@ -1,20 +1,55 @@
 """From the word in ``--sandbox`` to the backend that it stands for."""
 
+import os
 from functools import cache
 
-from rewardsmith.sandbox.backend import UNCONFINED, Backend, SelfTest, choose
+from rewardsmith.sandbox.backend import STRENGTH, UNCONFINED, Backend, Check, SelfTest, choose
+from rewardsmith.sandbox.bubblewrap import BubblewrapBackend
 from rewardsmith.sandbox.process import ProcessBackend
+
+AUTO = "auto"
+# Any of these says that an engine is meant to be used; without, `auto` looks for none.
+_ENGINE_VARIABLES = ("DOCKER_HOST", "REWARDSMITH_DOCKER_IMAGE", "REWARDSMITH_DOCKER_RUNTIME")
+_NO_ENGINE = Check(
+    "is configured",
+    False,
+    "no engine was named, and none was looked for",
+    "To use one, set DOCKER_HOST, e.g. DOCKER_HOST=unix:///var/run/docker.sock",
+)
+
+
+def _docker() -> Backend:
+    # Its client library takes longer to import than a worker to start.
+    from rewardsmith.sandbox.docker import DockerBackend
+
+    return DockerBackend()
 
 
 def available() -> dict[str, Backend]:
-    """Returns every backend that confines, by name."""
-    confining: tuple[Backend, ...] = (ProcessBackend(),)
-    return {backend.name: backend for backend in confining}
+    """Returns every backend that confines, by name, strongest first."""
+    return {name: _make(name) for name in STRENGTH}
+
+
+def _make(name: str) -> Backend:
+    if name == "docker":
+        return _docker()
+    return BubblewrapBackend() if name == "bubblewrap" else ProcessBackend()
+
+
+def engine_is_configured() -> bool:
+    """Whether the user named a Docker engine, or how to use one."""
+    return any(os.environ.get(name) for name in _ENGINE_VARIABLES)
 
 
 def self_tests() -> dict[str, SelfTest]:
     """Tries every backend; for ``doctor``."""
-    return {name: backend.self_test() for name, backend in available().items()}
+    return {name: _tested(name) for name in STRENGTH}
+
+
+def _tested(name: str) -> SelfTest:
+    if name == "docker" and not engine_is_configured():
+        return SelfTest(name, (_NO_ENGINE,))
+    return _make(name).self_test()
 
 
 def resolve(sandbox: str | Backend) -> Backend:
@@ -24,14 +59,48 @@ def resolve(sandbox: str | Backend) -> Backend:
         SandboxUnavailable: none holds here; the message says what failed and what to do.
         ConfigError: there is no backend of that name.
     """
-    return sandbox if not isinstance(sandbox, str) else _chosen(sandbox)
+    return sandbox if not isinstance(sandbox, str) else _chosen(sandbox)[0]
+
+
+def fresh_choice() -> None:
+    """Forgets which backend was chosen: what is configured may have changed."""
+    _chosen.cache_clear()
+
+
+def step_down(requested: str) -> str:
+    """Says why ``auto`` does not use the engine that the user configured; "" where it does.
+
+    Raises:
+        SandboxUnavailable: no backend holds here.
+    """
+    if requested != AUTO or not engine_is_configured():
+        return ""
+    backend, reasons = _chosen(requested)
+    if backend.name == STRENGTH[0]:
+        return ""
+    return f"--sandbox auto uses {backend.name}, not the configured engine:\n" + "\n".join(reasons)
 
 
 @cache
-def _chosen(requested: str) -> Backend:
+def _chosen(requested: str) -> tuple[Backend, tuple[str, ...]]:
     if requested == UNCONFINED:
-        return ProcessBackend(walls=False)
-    backends = available()
-    tests = {name: backend.self_test() for name, backend in backends.items()}
-    name, _ = choose(requested, tests)
-    return backends[name]
+        return ProcessBackend(walls=False), ()
+    tests = {name: SelfTest(name, ()) for name in STRENGTH}
+    if requested == AUTO:
+        tests = _until_one_holds()
+    elif requested in tests:
+        tests[requested] = _make(requested).self_test()
+    name, reasons = choose(requested, tests)
+    return _make(name), reasons
+
+
+def _until_one_holds() -> dict[str, SelfTest]:
+    """Tries the backends that ``auto`` may use, strongest first, no further than needed."""
+    tests: dict[str, SelfTest] = {}
+    for name in STRENGTH:
+        if name == "docker" and not engine_is_configured():
+            continue
+        tests[name] = _make(name).self_test()
+        if tests[name].passed:
+            break
+    return tests

@@ -4,7 +4,13 @@ import pytest
 
 from rewardsmith.errors import ConfigError, SandboxUnavailable
 from rewardsmith.sandbox.backend import Check, SelfTest, choose
-from rewardsmith.sandbox.backends import resolve, self_tests
+from rewardsmith.sandbox.backends import (
+    engine_is_configured,
+    fresh_choice,
+    resolve,
+    self_tests,
+    step_down,
+)
 from rewardsmith.sandbox.process import ProcessBackend
 
 
@@ -57,9 +63,34 @@ def test_an_unknown_word_is_the_callers_mistake() -> None:
 
 def test_this_machine_confines() -> None:
     assert self_tests()["process"].passed
-    assert resolve("auto").name == "process"
+    strongest = "bubblewrap" if self_tests()["bubblewrap"].passed else "process"
+    assert resolve("auto").name == strongest
+    assert resolve("process").name == "process"
 
 
 def test_a_backend_object_is_taken_as_it_is() -> None:
     backend = ProcessBackend()
     assert resolve(backend) is backend
+
+
+def test_auto_looks_for_an_engine_only_where_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    assert not engine_is_configured()
+    assert self_tests()["docker"].failed[0].name == "is configured"
+    assert step_down("auto") == ""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    assert engine_is_configured()
+
+
+def test_a_configured_engine_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next backend is taken, and that is said; asked for by name, nothing is run."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    fresh_choice()
+    try:
+        assert resolve("auto").name in ("bubblewrap", "process")
+        assert "not the configured engine:\n  docker: starts confined" in step_down("auto")
+        with pytest.raises(SandboxUnavailable, match="DOCKER_HOST"):
+            resolve("docker")
+        assert step_down("process") == ""
+    finally:
+        fresh_choice()

@@ -1,0 +1,114 @@
+"""What an engine is asked for: settings of the user's, and every option of a worker's container."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rewardsmith.sandbox.backend import Limits
+from rewardsmith.sandbox.child import FLAGS, environment
+from rewardsmith.sandbox.host_files import LIBRARY, MAIN, HostFiles
+
+LABEL = "rewardsmith.worker"
+RUN_LABEL = "rewardsmith.run"
+DEADLINE_LABEL = "rewardsmith.deadline"
+NOBODY = "65534:65534"
+MOST_PROCESSES = 32
+ULIMITS = {"core": 0, "nofile": 256}
+# For the interpreter that watches, and for what both interpreters share with nobody else.
+_OVERHEAD_BYTES = 64 * 2**20
+_LONGEST_S = 7 * 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the engine is, and what of it to use.
+
+    ``base_url`` is None for the one that Docker's own variables name. ``image`` is one that was
+    built from the Dockerfile; "" mounts this machine's files. ``runtime`` is e.g. "runsc", gVisor.
+    """
+
+    base_url: str | None = None
+    image: str = ""
+    runtime: str = ""
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] | None = None) -> "Settings":
+        """Reads ``REWARDSMITH_DOCKER_IMAGE`` and ``REWARDSMITH_DOCKER_RUNTIME``."""
+        given = os.environ if variables is None else variables
+        return cls(
+            image=given.get("REWARDSMITH_DOCKER_IMAGE", ""),
+            runtime=given.get("REWARDSMITH_DOCKER_RUNTIME", ""),
+        )
+
+
+def memory_limit(limits: Limits) -> int:
+    """Returns what a whole container may use in bytes: more than the worker's own limit."""
+    return limits.memory_bytes + limits.region_bytes + _OVERHEAD_BYTES
+
+
+def lifetime(limits: Limits) -> float:
+    """Returns after how many seconds a container ends in any case."""
+    return _LONGEST_S if limits.total_s is None else limits.total_s + limits.start_s + 60.0
+
+
+def container_options(
+    image: str, limits: Limits, orders: str, run: str, *, python: str
+) -> dict[str, Any]:
+    """Returns the options of the container itself, but for its host part.
+
+    Args:
+        image: its id.
+        limits: what the worker may use.
+        orders: what the launcher is told.
+        run: says whose container it is.
+        python: the interpreter's path inside.
+    """
+    seconds = lifetime(limits)
+    main = MAIN.format(module="watchdog")
+    return {
+        "image": image,
+        "command": [python, *FLAGS, "-c", main, LIBRARY, str(seconds), orders],
+        "user": NOBODY,
+        "environment": environment(),
+        "labels": {
+            LABEL: "1",
+            RUN_LABEL: run,
+            DEADLINE_LABEL: str(int(time.time() + seconds)),
+        },
+        "hostname": "sandbox",
+        "working_dir": "/",
+        "network_disabled": True,
+        # The engine closes the input with the connection that was first attached to it.
+        "stdin_open": True,
+        "tty": False,
+        "detach": False,
+    }
+
+
+def host_options(limits: Limits, settings: Settings, *, cpu_quota: bool) -> dict[str, Any]:
+    """Returns what confines the container; nothing of it may be loosened by a caller."""
+    memory = memory_limit(limits)
+    options: dict[str, Any] = {
+        "network_mode": "none",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "ipc_mode": "none",  # no /dev/shm to fill
+        "pids_limit": MOST_PROCESSES,
+        "mem_limit": memory,
+        "memswap_limit": memory,
+        "auto_remove": True,
+    }
+    if cpu_quota:
+        options["nano_cpus"] = 10**9
+    if settings.runtime:
+        options["runtime"] = settings.runtime
+    return options
+
+
+def mounts(shown: HostFiles) -> dict[str, str]:
+    """Returns what of this machine is mounted, always read-only: place inside -> path here."""
+    places = {**shown.folders, **shown.files}
+    return {place: str(source) for place, source in sorted(places.items())}

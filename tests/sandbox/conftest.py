@@ -1,0 +1,105 @@
+"""The engine and the programs that the backends under test need: real ones, once per run."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from rewardsmith.sandbox.backend import Backend
+from rewardsmith.sandbox.bubblewrap import BubblewrapBackend, find_bubblewrap
+from rewardsmith.sandbox.process import ProcessBackend
+
+# Read here, before the tests' own environment is cleaned.
+REQUIRED = os.environ.get("REWARDSMITH_REQUIRE_BACKENDS", "") not in ("", "0")
+GIVEN_ENGINE = os.environ.get("REWARDSMITH_TEST_ENGINE", "")
+
+
+def missing(reason: str) -> NoReturn:
+    """Skips a test that cannot be run here; where all backends are promised, it fails."""
+    if REQUIRED:
+        pytest.fail(f"REWARDSMITH_REQUIRE_BACKENDS is set, but {reason}")
+    pytest.skip(reason)
+
+
+def answers(url: str) -> bool:
+    """Whether an engine listens there."""
+    import docker
+
+    try:
+        client = docker.DockerClient(base_url=url, timeout=5)
+    except docker.errors.DockerException:
+        return False
+    try:
+        return bool(client.ping())
+    except (docker.errors.DockerException, OSError):
+        return False
+    finally:
+        client.close()
+
+
+def start_engine(folder: Path) -> "tuple[subprocess.Popen[bytes], str]":
+    """Starts a Docker engine that leaves this machine's network and firewall alone."""
+    url = f"unix://{folder}/docker.sock"
+    arguments = ["--host", url, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
+    arguments += ["--pidfile", f"{folder}/docker.pid", "--bridge=none"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["dockerd", *arguments, "--iptables=false", "--ip6tables=false"],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None and not answers(url):
+        time.sleep(0.1)
+    return process, url
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[str]:
+    """The address of a Docker engine: one that was given, or one that is started for the tests."""
+    if GIVEN_ENGINE:
+        if not answers(GIVEN_ENGINE):
+            missing(f"no engine answers at {GIVEN_ENGINE}")
+        yield GIVEN_ENGINE
+        return
+    if os.getuid() != 0 or shutil.which("dockerd") is None:
+        missing("a Docker engine needs root and dockerd (apt-get install docker.io)")
+    folder = Path(tempfile.mkdtemp(prefix="engine-", dir="/tmp"))  # sockets want short paths
+    process, url = start_engine(folder)
+    try:
+        if not answers(url):
+            missing(f"dockerd did not start: {(folder / 'log').read_text()[-500:]}")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def bubblewrap() -> BubblewrapBackend:
+    """The bubblewrap backend, where there is one."""
+    if find_bubblewrap() is None:
+        missing("bwrap is not installed (apt-get install bubblewrap)")
+    return BubblewrapBackend()
+
+
+@pytest.fixture(params=["process", "bubblewrap", "docker"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Every backend that confines, one after the other."""
+    if request.param == "docker":
+        from rewardsmith.sandbox.docker import DockerBackend
+        from rewardsmith.sandbox.docker_options import Settings
+
+        return DockerBackend(Settings(base_url=request.getfixturevalue("engine")))
+    if request.param == "bubblewrap":
+        made: BubblewrapBackend = request.getfixturevalue("bubblewrap")
+        return made
+    return ProcessBackend()
