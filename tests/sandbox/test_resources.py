@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from rewardsmith.errors import ConfigError, SandboxUnavailable
-from rewardsmith.sandbox import process
+from rewardsmith.sandbox import child
 from rewardsmith.sandbox.backend import Limits
 from rewardsmith.sandbox.client import RewardClient
 from rewardsmith.sandbox.conformance import EXAMPLE_SPEC, attempt, example_steps
@@ -136,7 +136,7 @@ def test_threads_that_ask_at_once_share_one_starter() -> None:
 
             def ask(pid: int = pid, barrier: threading.Barrier = barrier) -> int:
                 barrier.wait()
-                return id(process._starter(pid))
+                return id(child._starter(pid))
 
             with ThreadPoolExecutor(8) as threads:
                 found = {job.result() for job in [threads.submit(ask) for _ in range(8)]}
@@ -144,7 +144,7 @@ def test_threads_that_ask_at_once_share_one_starter() -> None:
     finally:
         sys.setswitchinterval(interval)
         for pid in range(-30, 0):
-            process._STARTERS.pop(pid, None)
+            child._STARTERS.pop(pid, None)
 
 
 def test_a_worker_outlives_the_thread_that_asked_for_it() -> None:
