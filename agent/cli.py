@@ -149,7 +149,7 @@ def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="a reward program")],
     env: EnvId,
     card: CardPath = None,
-    sandbox: Annotated[str, typer.Option(help="auto, docker, bubblewrap, process or none")] = "auto",
+    sandbox: Annotated[str, typer.Option(help=SANDBOXES)] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Check a reward program against the contract, in its worker."""

@@ -33,15 +33,15 @@ def _opened(path: Path) -> str:
 @pytest.mark.skipif(
     os.getuid() != 0, reason="this user is an ordinary one: test_process.py says it all"
 )
-def test_the_process_backend_holds_for_an_ordinary_user() -> None:
+@pytest.mark.parametrize("backend", ["process", "bubblewrap"])
+def test_a_backend_holds_for_an_ordinary_user(backend: str) -> None:
     # Not under pytest's own folder, which another run beside this one closes to other users.
     with tempfile.TemporaryDirectory(prefix="ordinary-", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
-        _run_as_ordinary_user(Path(folder))
+        _run_as_ordinary_user(Path(folder), Path(__file__).with_name(f"test_{backend}.py"))
 
 
-def _run_as_ordinary_user(tmp_path: Path) -> None:
-    tests = Path(__file__).with_name("test_process.py")
+def _run_as_ordinary_user(tmp_path: Path, tests: Path) -> None:
     script = (
         "set -e; mount --make-rprivate /; "
         + _opened(Path(sys.base_prefix).resolve())

@@ -1,10 +1,26 @@
 """The ``docker`` backend holds on a real engine, and asks for nothing that would loosen it."""
 
+import time
+from pathlib import Path
+
 import pytest
 
+from rewardsmith.errors import SandboxUnavailable
+from rewardsmith.sandbox.backend import Limits
 from rewardsmith.sandbox.conformance import BackendConformance
-from rewardsmith.sandbox.docker import DockerBackend
-from rewardsmith.sandbox.docker_options import Settings
+from rewardsmith.sandbox.docker import ContainerWorker, DockerBackend, Engine
+from rewardsmith.sandbox.docker_options import (
+    DEADLINE_LABEL,
+    LABEL,
+    MOST_PROCESSES,
+    Settings,
+    memory_limit,
+)
+
+
+@pytest.fixture
+def docker_backend(engine: str) -> DockerBackend:
+    return DockerBackend(Settings(base_url=engine))
 
 
 @pytest.mark.docker
@@ -13,8 +29,141 @@ class TestDockerBackend(BackendConformance):
     """All promises, on an engine of the tests' own."""
 
     @pytest.fixture(autouse=True)
-    def _uses(self, engine: str) -> None:
-        self.settings = Settings(base_url=engine)
+    def _uses(self, docker_backend: DockerBackend) -> None:
+        self.made = docker_backend
 
     def backend(self) -> DockerBackend:
-        return DockerBackend(self.settings)
+        return self.made
+
+
+@pytest.mark.docker
+def test_its_own_walls_hold_before_the_launchers_stand(docker_backend: DockerBackend) -> None:
+    result = docker_backend.self_test()
+    assert result.failed == ()
+    names = {check.name for check in result.checks}
+    assert "docker alone: cannot start many processes" in names
+    assert "docker alone: cannot go over the memory limit" in names
+    assert "cannot start a process" in names, "the launcher's walls are inside as well"
+    assert result.guarantees["cpu"] == "hard"
+
+
+@pytest.mark.docker
+def test_the_engine_was_asked_for_every_wall(docker_backend: DockerBackend) -> None:
+    limits = Limits()
+    worker = docker_backend.start(limits)
+    try:
+        assert worker.hello["uid"] == 65534
+        found = worker.engine.api.inspect_container(worker.container)
+    finally:
+        worker.stop()
+    host = found["HostConfig"]
+    assert host["NetworkMode"] == "none"
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert host["Privileged"] is False
+    assert host["SecurityOpt"] == ["no-new-privileges"], "the engine's own filter stays on"
+    assert host["PidsLimit"] == MOST_PROCESSES
+    assert host["Memory"] == host["MemorySwap"] == memory_limit(limits)
+    assert host["PidMode"] == ""
+    assert host["AutoRemove"] is True
+    assert host["LogConfig"]["Type"] == "none"
+    assert found["Config"]["User"] == "65534:65534"
+    assert found["Config"]["StdinOnce"] is True
+    assert {mount["RW"] for mount in found["Mounts"]} == {False}
+    sources = {mount["Source"] for mount in found["Mounts"]}
+    assert not sources & {"/", "/root", "/home", "/etc", "/var/run/docker.sock", str(Path.home())}
+    assert not [name for name in sources if name.endswith(".sock")]
+
+
+@pytest.mark.docker
+def test_stopping_removes_the_container_and_says_how_it_ended(
+    docker_backend: DockerBackend,
+) -> None:
+    worker = docker_backend.start(Limits())
+    assert worker.stop() == -9
+    assert worker.stop() == -9, "a second time changes nothing"
+    assert worker.container not in _all(docker_backend.settings)
+
+
+def _all(settings: Settings) -> list[str]:
+    engine = Engine(settings, 10.0)
+    try:
+        return [found["Id"] for found in engine.api.containers(all=True)]
+    finally:
+        engine.api.close()
+
+
+def _left_behind(engine: Engine, image: str, deadline: float) -> str:
+    labels = {LABEL: "1", DEADLINE_LABEL: str(int(deadline))}
+    made = engine.api.create_container(image=image, command=["/bin/true"], labels=labels)
+    return str(made["Id"])
+
+
+@pytest.mark.docker
+def test_containers_past_their_time_are_reaped_and_others_are_not(
+    docker_backend: DockerBackend,
+) -> None:
+    running = docker_backend.start(Limits())
+    engine = Engine(docker_backend.settings, 10.0)
+    try:
+        image = engine.api.inspect_container(running.container)["Image"]
+        old = _left_behind(engine, image, time.time() - 1)
+        young = _left_behind(engine, image, time.time() + 1000)
+        stranger = str(engine.api.create_container(image=image, command=["/bin/true"])["Id"])
+        assert set(engine.expired(time.time())) == {old}
+        assert {old, young} <= set(engine.expired(time.time() + 61)), "never started"
+        engine.reap()
+        assert {young, stranger, running.container} <= set(_all(docker_backend.settings))
+        assert old not in _all(docker_backend.settings)
+        for container in (young, stranger):
+            engine.remove(container)
+    finally:
+        engine.api.close()
+        running.stop()
+
+
+@pytest.mark.docker
+def test_a_container_ends_by_itself_at_its_deadline(
+    docker_backend: DockerBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if this process forgets it and the engine's connection stays."""
+    monkeypatch.setattr("rewardsmith.sandbox.docker_options.lifetime", lambda limits: 1.5)
+    worker = docker_backend.start(Limits())
+    assert worker.pipes.ended(deadline=time.monotonic() + 10)
+    worker.stop()
+
+
+@pytest.mark.docker
+def test_an_image_that_is_not_there_is_the_machines_fault(engine: str) -> None:
+    backend = DockerBackend(Settings(base_url=engine, image="rewardsmith-no-such-image"))
+    with pytest.raises(SandboxUnavailable, match="rewardsmith-no-such-image"):
+        backend.start(Limits())
+
+
+@pytest.mark.docker
+def test_a_runtime_that_is_not_there_leaves_no_container(engine: str) -> None:
+    settings = Settings(base_url=engine, runtime="no-such-runtime")
+    before = _all(settings)
+    with pytest.raises(SandboxUnavailable, match="no-such-runtime"):
+        DockerBackend(settings).start(Limits())
+    assert _all(settings) == before
+
+
+@pytest.mark.docker
+def test_a_container_that_is_killed_from_outside_is_a_killed_worker(
+    docker_backend: DockerBackend,
+) -> None:
+    worker = docker_backend.start(Limits())
+    assert isinstance(worker, ContainerWorker)
+    worker.engine.api.kill(worker.container)
+    assert worker.stop(grace_s=5.0) == -9
+
+
+def test_an_engine_that_is_not_there_is_named_with_the_remedy(tmp_path: Path) -> None:
+    backend = DockerBackend(Settings(base_url=f"unix://{tmp_path}/no.sock"))
+    with pytest.raises(SandboxUnavailable, match="DOCKER_HOST"):
+        backend.start(Limits())
+    result = backend.self_test()
+    assert not result.passed
+    assert "DOCKER_HOST" in result.failed[0].remedy
