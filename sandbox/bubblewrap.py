@@ -158,4 +158,5 @@ class BubblewrapBackend:
 def _self_test() -> SelfTest:
     remedy = REMEDY if find_bubblewrap() else _INSTALL
     start = BubblewrapBackend().start
-    return prove("bubblewrap", start, LAUNCHER_GUARANTEES, remedy, outer={})
+    outer = {"by_root": os.geteuid() == 0}
+    return prove("bubblewrap", start, LAUNCHER_GUARANTEES, remedy, outer)

@@ -30,7 +30,7 @@ def test_its_own_walls_hold_before_the_launchers_stand(bubblewrap: BubblewrapBac
     result = bubblewrap.self_test()
     assert result.failed == ()
     names = {check.name for check in result.checks}
-    assert "bubblewrap alone: cannot be the host's root" in names
+    assert ("bubblewrap alone: cannot be the host's root" in names) == (os.geteuid() == 0)
     assert "bubblewrap alone: cannot change the kernel's settings" in names
     assert "bubblewrap alone: cannot write anywhere" in names
     assert "cannot start a process" in names, "the launcher's walls are inside as well"
