@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from rewardsmith.agent.flags import given, limit_flags, shared_flags
+from rewardsmith.agent.flags import SANDBOXES, given, limit_flags, shared_flags
 from rewardsmith.agent.stopping import stoppable
 from rewardsmith.errors import Interrupted, RewardsmithError, StoreError
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+SANDBOXES = "auto, docker, bubblewrap, process or none"
 FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--env", "env", str, "environment: a built-in task, any gymnasium.make id, or package:Id"),
     ("--card", "card", Path, "YAML card that names the fields of an environment of your own"),
@@ -36,7 +37,7 @@ FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--eval-episodes", "eval_episodes", int, "judged episodes per training"),
     ("--out", "out", Path, "folder of the run (default: results/<env>-<hash>)"),
     ("--workers", "workers", int, "trainings at a time (default: one per core)"),
-    ("--sandbox", "sandbox", str, "auto, docker, bubblewrap, process or none"),
+    ("--sandbox", "sandbox", str, SANDBOXES),
     ("--device", "device", str, "auto, cpu or cuda"),
     ("--max-usd", "max_usd", float, "stop before this much money is spent"),
     ("--max-tokens", "max_tokens", int, "stop before this many tokens are used"),

@@ -209,7 +209,8 @@ ENDINGS: dict[str, tuple[str, set[str]]] = {
 @pytest.mark.parametrize("name", ENDINGS)
 def test_every_end_is_a_failure_of_its_own_kind(backend: Backend, name: str) -> None:
     program, kinds = ENDINGS[name]
-    limits = Limits(memory_bytes=2**29, region_bytes=2**24, call_s=1.0)
+    seconds = 1.0 if "stalled" in kinds else 20.0
+    limits = Limits(memory_bytes=2**29, region_bytes=2**24, call_s=seconds)
     began = time.monotonic()
     with RewardClient(
         program, EXAMPLE_SPEC, sandbox=backend, limits=limits, policy=False
@@ -218,7 +219,7 @@ def test_every_end_is_a_failure_of_its_own_kind(backend: Backend, name: str) -> 
     assert isinstance(answer, Failure)
     assert answer.kind in kinds, answer
     assert len(answer.text) < 3000
-    assert time.monotonic() - began < 20.0
+    assert time.monotonic() - began < 30.0
 
 
 def test_one_hostile_worker_does_not_disturb_the_honest_ones(backend: Backend) -> None:
