@@ -30,7 +30,6 @@ from rewardsmith.sandbox.docker_options import Settings
 from rewardsmith.sandbox.enforcement import prove
 from rewardsmith.sandbox.greeting import greeted
 from rewardsmith.sandbox.host_files import HostFiles, host_files
-from rewardsmith.sandbox.inside.watchdog import REPLIES, REQUESTS
 from rewardsmith.sandbox.process import LAUNCHER_GUARANTEES
 
 REMEDY = (
@@ -157,23 +156,14 @@ class DockerBackend:
 
     def start(self, limits: Limits, probe: Mapping[str, Any] | None = None) -> ContainerWorker:
         """Starts a worker and waits until it says that it is locked in."""
-        orders = {
-            "requests": REQUESTS,
-            "replies": REPLIES,
-            "shared": None,
-            "region_bytes": limits.region_bytes,
-            "memory_bytes": limits.memory_bytes,
-            "parent": 1,  # the watchdog
-            "walls": True,
-            "probe": None if probe is None else dict(probe),
-        }
+        orders = options.launcher_orders(limits, self.settings, probe)
         try:
             worker = self._started(limits, json.dumps(orders))
         except _FAULTS as error:
             raise SandboxUnavailable(
                 f"the engine refused a container: {error}. {REMEDY}"
             ) from error
-        return greeted(worker, limits, walls=True)
+        return greeted(worker, limits, walls=True, landlock=orders["landlock"])
 
     def _started(self, limits: Limits, orders: str) -> ContainerWorker:
         engine = Engine(self.settings, limits.start_s)

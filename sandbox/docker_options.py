@@ -9,7 +9,9 @@ from typing import Any
 from rewardsmith.sandbox.backend import Limits
 from rewardsmith.sandbox.child import FLAGS, environment
 from rewardsmith.sandbox.host_files import LIBRARY, MAIN, HostFiles
+from rewardsmith.sandbox.inside.watchdog import REPLIES, REQUESTS
 
+GVISOR = "runsc"
 LABEL = "rewardsmith.worker"
 RUN_LABEL = "rewardsmith.run"
 DEADLINE_LABEL = "rewardsmith.deadline"
@@ -51,6 +53,23 @@ def memory_limit(limits: Limits) -> int:
 def lifetime(limits: Limits) -> float:
     """Returns after how many seconds a container ends in any case."""
     return _LONGEST_S if limits.total_s is None else limits.total_s + limits.start_s + 60.0
+
+
+def launcher_orders(
+    limits: Limits, settings: Settings, probe: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Returns what the launcher is told: arrays go through the attached streams."""
+    return {
+        "requests": REQUESTS,
+        "replies": REPLIES,
+        "shared": None,
+        "region_bytes": limits.region_bytes,
+        "memory_bytes": limits.memory_bytes,
+        "parent": 1,  # the watchdog
+        "walls": True,
+        "probe": None if probe is None else dict(probe),
+        "landlock": settings.runtime != GVISOR,  # whose kernel has none, nor the host's files
+    }
 
 
 def container_options(

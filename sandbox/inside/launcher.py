@@ -40,7 +40,8 @@ class Orders:
     ``requests`` and ``replies`` are descriptors; ``shared`` is a memory file of ``region_bytes``,
     or None where arrays go through the pipes. ``memory_bytes`` caps the address space, region
     apart. ``walls`` is False only for ``--sandbox none``. With ``probe`` the walls are tried and
-    nothing else is done.
+    nothing else is done. ``landlock`` is False only under a kernel that has none and keeps host
+    files away itself (gVisor).
     """
 
     requests: int
@@ -51,6 +52,7 @@ class Orders:
     parent: int
     walls: bool
     probe: dict[str, Any] | None = None
+    landlock: bool = True
 
 
 def _check(result: int, what: str) -> None:
@@ -122,7 +124,7 @@ def _lock(orders: Orders) -> dict[str, Any]:
     _die_with_parent(libc, orders.parent)
     _check(libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(NO_NEW_PRIVS)")
     uid = os.getuid()
-    version = landlock.deny_all(libc)
+    version = landlock.deny_all(libc) if orders.landlock else 0
     resource.setrlimit(
         resource.RLIMIT_NOFILE, (0, 0)
     )  # last: the ruleset itself needs a descriptor

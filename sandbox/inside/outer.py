@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -177,6 +178,8 @@ def main() -> None:
     orders = json.loads(sys.argv[-1])
     probe = orders.get("probe") or {}
     if "outer" in probe:
-        probe["outer_found"] = try_all(probe["outer"])
+        began = time.monotonic()
+        found = try_all(probe["outer"])
+        probe["outer_found"] = {**found, "took_ms": int((time.monotonic() - began) * 1000)}
         sys.argv[-1] = json.dumps(orders)
     launcher.main()

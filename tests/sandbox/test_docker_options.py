@@ -13,11 +13,13 @@ from rewardsmith.sandbox.docker_options import (
     Settings,
     container_options,
     host_options,
+    launcher_orders,
     lifetime,
     memory_limit,
     mounts,
 )
 from rewardsmith.sandbox.host_files import host_files
+from rewardsmith.sandbox.inside.launcher import Orders
 
 LIMITS = Limits()
 
@@ -65,6 +67,14 @@ def test_a_runtime_is_passed_on_and_a_quota_only_where_it_works() -> None:
     assert options["runtime"] == "runsc"
     assert "nano_cpus" not in options
     assert "runtime" not in host_options(LIMITS, Settings(), cpu_quota=False)
+
+
+def test_landlock_is_wanted_of_every_kernel_that_can_have_it() -> None:
+    for runtime, wanted in (("", True), ("runc", True), ("runsc", False)):
+        orders = launcher_orders(LIMITS, Settings(runtime=runtime))
+        assert orders["landlock"] is wanted
+        assert orders["walls"] is True
+        assert Orders(**orders).memory_bytes == LIMITS.memory_bytes
 
 
 def test_settings_come_from_variables() -> None:
