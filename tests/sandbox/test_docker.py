@@ -166,4 +166,5 @@ def test_an_engine_that_is_not_there_is_named_with_the_remedy(tmp_path: Path) ->
         backend.start(Limits())
     result = backend.self_test()
     assert not result.passed
-    assert "DOCKER_HOST" in result.failed[0].remedy
+    told = result.failed[0].found + result.failed[0].remedy
+    assert told.count("name it in DOCKER_HOST") == 1
