@@ -19,7 +19,19 @@ def task_of(config: RunConfig) -> Task:
     Raises:
         ConfigError: unknown environment, bad card or fitness; no text for one's own environment.
     """
-    task = find_task(
+    task = configured_task(config)
+    if not task.text:
+        raise ConfigError(f'say what {config.env} should learn: rewardsmith design "..." --env ...')
+    return task
+
+
+def configured_task(config: RunConfig) -> Task:
+    """Returns the task that a configuration names, with or without a text.
+
+    Raises:
+        ConfigError: unknown environment, bad card or fitness.
+    """
+    return find_task(
         config.env,
         text=config.text,
         card=config.card,
@@ -27,9 +39,6 @@ def task_of(config: RunConfig) -> Task:
         env_kwargs=config.env_kwargs or None,
         wrappers=config.wrappers,
     )
-    if not task.text:
-        raise ConfigError(f'say what {config.env} should learn: rewardsmith design "..." --env ...')
-    return task
 
 
 def recipe_of(task: Task, config: RunConfig) -> Recipe:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rewardsmith.agent.assembly import random_steps
-from rewardsmith.agent.choices import recipe_of, worker_count
+from rewardsmith.agent.choices import configured_task, recipe_of, worker_count
 from rewardsmith.agent.config import RunConfig, make_config
 from rewardsmith.envs.card import card_text
 from rewardsmith.envs.registry import find_task, task_ids
@@ -69,14 +69,7 @@ def train_file(reward: Path | None, flags: Mapping[str, Any], *, view: View) -> 
     in ``--out``, and the same command continues after a stop.
     """
     config = make_config(flags)
-    task = find_task(
-        config.env,
-        text=config.text,
-        card=config.card,
-        fitness=config.fitness,
-        env_kwargs=config.env_kwargs or None,
-        wrappers=config.wrappers,
-    )
+    task = configured_task(config)
     _warn(config.sandbox, view)
     program, mode = _checked_program(reward, task, config)
     units = recipe_of(task, config).units(
