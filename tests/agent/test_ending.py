@@ -13,6 +13,7 @@ from rewardsmith.agent.session import design as run_design
 from rewardsmith.envs.registry import find_task
 from rewardsmith.runs.records import Arm, Candidate, Proposal, RunState, TrainingReport
 from rewardsmith.runs.store import RunStore
+from rewardsmith.sandbox.backends import resolve
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_the_report_is_told_what_it_takes_to_repeat_the_run(run: RunStore) -> No
     assert facts.task == run.task()
     assert facts.trainer == "toy"
     assert facts.models == {"all": "scripted"}
-    assert facts.sandbox == "process"
+    assert facts.sandbox == resolve("auto").name
     assert {row.role for row in facts.ledger} >= {"designer"}
     assert facts.versions["python"]
     groups = {name: set(seeds) for name, seeds in facts.seeds.items()}
@@ -79,7 +80,8 @@ def test_the_report_is_told_what_it_takes_to_repeat_the_run(run: RunStore) -> No
 
 def test_auto_does_not_hide_that_nothing_confines() -> None:
     assert sandbox_used(make_config({"env": POINT, "sandbox": "none"})) == "none"
-    assert sandbox_used(make_config({"env": POINT})) == "process"
+    assert sandbox_used(make_config({"env": POINT})) == resolve("auto").name != "none"
+    assert sandbox_used(make_config({"env": POINT, "sandbox": "process"})) == "process"
 
 
 def test_an_unfinished_run_gets_no_video_yet(run: RunStore) -> None:

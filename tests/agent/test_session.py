@@ -21,6 +21,7 @@ from rewardsmith.errors import (
     StoreError,
 )
 from rewardsmith.runs.store import RunStore
+from rewardsmith.sandbox.backends import resolve
 
 HALT_S = 3.0
 
@@ -225,7 +226,7 @@ def test_unconfined_code_is_announced_at_the_start_and_in_the_report(tmp_path: P
 
 def test_a_report_names_the_sandbox_that_auto_stood_for(tmp_path: Path) -> None:
     quick(tmp_path / "run")
-    assert "process" in (tmp_path / "run" / "report.html").read_text()
+    assert resolve("auto").name in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_a_pause_leaves_a_report_to_look_at(tmp_path: Path) -> None:
