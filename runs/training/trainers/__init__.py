@@ -1,9 +1,9 @@
 """What turns a reward into a policy, and the short names under which it is asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from rewardsmith.envs.references import attribute
 from rewardsmith.envs.task import EnvSpec
@@ -15,7 +15,12 @@ from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 
 @dataclass(frozen=True)
 class Order:
-    """What to train: the environment, how, from which seed, for at least how many env steps."""
+    """What to train: the environment, how, from which seed, for at least how many env steps.
+
+    ``steps`` is the whole training, by which schedules go; ``stop`` ends it earlier, at a rung.
+    A training that stops, leaves a ``checkpoint`` and goes on from it with ``resume`` ends with the
+    same weights to the bit as one that was never stopped.
+    """
 
     env: EnvSpec
     hyperparams: Mapping[str, Any]
@@ -23,6 +28,9 @@ class Order:
     steps: int
     device: str = "cpu"
     logs: Path | None = None  # folder for TensorBoard files, if any are wanted
+    stop: int | None = None  # env steps after which to end; None: after ``steps``
+    resume: Path | None = None  # folder of the checkpoint to go on from
+    checkpoint: Path | None = None  # folder in which to leave one
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,28 @@ class Trainer(Protocol):
             TrainingError: training broke for a reason that is not the reward's.
             ConfigError: the order cannot be carried out, e.g. SAC with discrete actions.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One training of a stack: its order, its reward and who looks on."""
+
+    order: Order
+    reward: RewardSource
+    watch: Watch
+
+
+@runtime_checkable
+class StackTrainer(Trainer, Protocol):
+    """A trainer that carries out several orders at once, each as if it were alone.
+
+    The orders of a stack may differ in seed, logs and checkpoint folders, in nothing else. A lane
+    whose reward fails or whose weights become NaN ends with its failure; the others go on.
+    """
+
+    def train_stack(self, lanes: Sequence[Lane]) -> list[Trained | Failure]:
+        """Returns what each lane came to, in their order; raises as `Trainer.train` does."""
         ...
 
 
