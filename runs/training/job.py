@@ -83,9 +83,10 @@ def _report(unit: Unit, folder: Path, reward: MeteredReward) -> TrainingReport:
     if unit.steps > 0:
         outcome = _train(unit, folder, reward, watch)
         curve = tuple(watch.points)
-        if isinstance(outcome, Failure):
+        failure = outcome if isinstance(outcome, Failure) else reward.verdict()
+        if isinstance(outcome, Failure) or failure is not None:
             return TrainingReport(
-                unit=unit.id, seed=unit.seed, steps=watch.steps, failure=outcome, curve=curve
+                unit=unit.id, seed=unit.seed, steps=watch.steps, failure=failure, curve=curve
             )
         save_policy(outcome.policy, folder)
         steps = outcome.steps

@@ -39,6 +39,13 @@ class MeteredReward:
             self.calls += 1
             self.wall_s += time.perf_counter() - start
 
+    def verdict(self) -> Failure | None:
+        """Returns what the program did wrong that only its whole training shows, None if nothing.
+
+        Asked once, after the last rollout and before the policy is judged.
+        """
+        return None
+
     def close(self) -> None:
         """Closes the source."""
         self._source.close()
