@@ -101,7 +101,8 @@ class Prover:
         for unit, report in self.executor.run(jobs, self._progress):
             group = missing[unit.id][0]
             self._keep(report)
-            self.ledger.return_steps(whole_steps(unit) - report.steps)
+            taken = report.steps - report.earlier_steps
+            self.ledger.return_steps(whole_steps(unit) - taken)
             data: dict[str, Any] = {"group": group, "report": report.model_dump(mode="json")}
             if group.startswith("final."):
                 data["arm_candidate"] = arm_candidate if group == "final.best" else None
@@ -131,7 +132,8 @@ class Prover:
 def whole_steps(unit: Unit) -> int:
     """Returns the env steps that a unit takes at most: trainers end with whole rollouts."""
     rollout = int(unit.hyperparams.get("n_envs", 1)) * int(unit.hyperparams.get("n_steps", 1))
-    return -(-unit.steps // rollout) * rollout
+    earlier = unit.resume.steps if unit.resume is not None else 0
+    return -(-(unit.stop or unit.steps) // rollout) * rollout - -(-earlier // rollout) * rollout
 
 
 def _reported(state: RunState) -> set[str]:

@@ -199,6 +199,6 @@ def _spent(draft: _Draft) -> Spent:
         prompt_tokens=sum(usage.get("prompt_tokens") or 0 for usage in calls),
         completion_tokens=sum(usage.get("completion_tokens") or 0 for usage in calls),
         usd=None if any(cost is None for cost in costs) else sum(c for c in costs if c),
-        env_steps=sum(report.steps for report in trained),
+        env_steps=sum(report.steps - report.earlier_steps for report in trained),
         wall_s=draft.wall_s,
     )

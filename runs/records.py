@@ -1,5 +1,7 @@
 """Everything that a run remembers. All frozen; a later stage adds a record, none is edited."""
 
+import hashlib
+import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -14,12 +16,21 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Resume(Record):
+    """The checkpoint to go on from: the unit that left it, in the folder beside, by its content."""
+
+    unit: str
+    key: str
+    steps: int  # its rung
+
+
 class Unit(Record):
     """One training and judging of one reward: the idempotent unit of work.
 
     ``program`` is the source text to train with, or None for the environment's own reward;
     ``steps == 0`` judges the untrained, random policy. ``eval_seeds`` are the reset seeds of the
-    judged episodes; they are disjoint from every training seed.
+    judged episodes; they are disjoint from every training seed. ``steps`` is the whole training;
+    ``stop`` ends it at a rung, and a promoted unit goes on from the checkpoint left there.
     """
 
     id: str  # "g0.3.s1": candidate and seed; also the name of its folder
@@ -35,6 +46,32 @@ class Unit(Record):
     eval_episodes_per_point: int = 3
     sandbox: str = "auto"
     device: str = "cpu"
+    stop: int | None = None  # env steps of the rung at which to end; None: after ``steps``
+    checkpoint: bool = False  # leave one at the end
+    resume: Resume | None = None
+
+    @property
+    def key(self) -> str:
+        """SHA-256 over the content: task and judging, reward, trainer, seed, rung, checkpoints.
+
+        Names and walls are no content: neither ``id`` nor ``sandbox`` changes what comes out.
+        """
+        names: dict[str, Any] = {"id": True, "sandbox": True, "resume": {"unit", "steps"}}
+        return hashlib.sha256(_sorted_json(self.model_dump_json(exclude=names))).hexdigest()
+
+    def promoted(self, unit: str, stop: int | None = None) -> "Unit":
+        """Returns the unit named ``unit`` that goes on from this one's checkpoint up to ``stop``.
+
+        Without ``stop`` it goes on to the end of the training, and leaves no checkpoint.
+        """
+        known = Resume(unit=self.id, key=self.key, steps=self.stop or self.steps)
+        changes = {"id": unit, "stop": stop, "checkpoint": stop is not None, "resume": known}
+        return self.model_copy(update=changes)
+
+
+def _sorted_json(text: str) -> bytes:
+    """Returns one spelling for all orders of a mapping's keys."""
+    return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")).encode()
 
 
 class CurvePoint(Record):
@@ -68,7 +105,8 @@ class TrainingReport(Record):
 
     unit: str
     seed: int
-    steps: int
+    steps: int  # behind the policy, those of an earlier rung included
+    earlier_steps: int = 0  # of these, what the checkpoint brought
     failure: Failure | None = None
     fitness: float | None = None  # mean over the judged episodes
     fitness_std: float | None = None  # over the judged episodes

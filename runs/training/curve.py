@@ -1,5 +1,6 @@
 """What can be seen of a training while it runs: the curve, and the state of progress."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from rewardsmith.envs.collect import rollout
 from rewardsmith.envs.fitness import load_fitness
+from rewardsmith.errors import TrainingError
 from rewardsmith.runs.records import CurvePoint, Unit
 from rewardsmith.runs.training.files import CURVE, PROGRESS, write_whole
 from rewardsmith.runs.training.judging import flat, success_rate
@@ -16,6 +18,7 @@ from rewardsmith.runs.training.policy import Policy
 from rewardsmith.sandbox.reward import RewardBatch
 
 Clock = Callable[[], float]
+KEPT = "curve.json"
 _PROGRESS_EVERY_S = 0.5
 
 
@@ -32,6 +35,13 @@ class _Means:
         self._total += float(batch.total.sum())
         for name, values in batch.components.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(values.sum())
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"rows": self._rows, "total": self._total, "sums": self._sums}
+
+    def put_back(self, state: Mapping[str, Any]) -> None:
+        self._rows, self._total = int(state["rows"]), float(state["total"])
+        self._sums = {str(name): float(value) for name, value in state["sums"].items()}
 
     @property
     def total(self) -> float | None:
@@ -51,6 +61,7 @@ class CurveWatch:
     def __init__(self, unit: Unit, folder: Path, *, clock: Clock = time.monotonic) -> None:
         self.points: list[CurvePoint] = []
         self.steps = 0
+        self.earlier = 0  # steps of an earlier rung
         self._unit = unit
         self._folder = folder
         self._clock = clock
@@ -85,12 +96,35 @@ class CurveWatch:
         shown = {"fitness/mean": point.fitness, "fitness/success_rate": point.success_rate}
         return {name: value for name, value in shown.items() if value is not None}
 
+    def keep(self, checkpoint: Path) -> None:
+        """Leaves in a checkpoint what the curve needs to go on as if it had never stopped."""
+        points = [point.model_dump(mode="json") for point in self.points]
+        state = {"steps": self.steps, "points": points, "means": self._means.as_dict()}
+        write_whole(checkpoint / KEPT, json.dumps(state).encode())
+
+    def go_on(self, checkpoint: Path) -> None:
+        """Goes on with the curve that was kept in a checkpoint.
+
+        Raises:
+            TrainingError: it cannot be read.
+        """
+        try:
+            state = json.loads((checkpoint / KEPT).read_bytes())
+            self.points[:] = [CurvePoint.model_validate(point) for point in state["points"]]
+            self.steps = int(state["steps"])
+            self._means.put_back(state["means"])
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise TrainingError(f"{checkpoint}: no readable {KEPT}: {error}") from error
+        lines = "".join(point.model_dump_json() + "\n" for point in self.points)
+        write_whole(self._folder / CURVE, lines.encode(), lasting=False)
+        self.earlier = self.steps
+
     def stage(self, name: str) -> None:
         """Replaces ``progress.json``."""
         state: dict[str, Any] = {
             "stage": name,
             "steps": self.steps,
-            "total_steps": self._unit.steps,
+            "total_steps": self._unit.stop or self._unit.steps,
             "steps_per_s": self._steps_per_s(),
         }
         if self.points and self.points[-1].fitness is not None:
@@ -125,13 +159,11 @@ class CurveWatch:
 
     def _steps_per_s(self) -> float:
         spent = self._clock() - self._start - self._sampling_s
-        return round(self.steps / spent, 1) if spent > 0 else 0.0
+        return round((self.steps - self.earlier) / spent, 1) if spent > 0 else 0.0
 
 
 def write_progress(folder: Path, state: Mapping[str, Any]) -> None:
     """Replaces ``progress.json``: small, and not worth waiting for the disk."""
-    import json
-
     write_whole(folder / PROGRESS, json.dumps(state).encode(), lasting=False)
 
 

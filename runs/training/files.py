@@ -20,6 +20,7 @@ JUDGING = "judging.json"
 EVALUATION = "evaluation.json"
 TRAJECTORIES = "trajectories.npz"
 ERROR = "error.json"
+CHECKPOINT = "checkpoint"  # a folder
 REPORT = "report.json"  # the last to appear: with it the job is done
 _SMALL_BYTES = 1 << 20
 
@@ -72,16 +73,49 @@ def read_unit(folder: Path) -> Unit:
 def finished(folder: Path, unit: Unit) -> TrainingReport | None:
     """Returns the report of a job that is done, None of one that is not.
 
-    A report that cannot be read, or that stands beside another unit, counts as none.
+    A report that cannot be read, or that stands beside a unit of other content, counts as none;
+    the same content under another name counts, and the report is returned under the new name.
     """
     try:
-        report = TrainingReport.model_validate_json((folder / REPORT).read_bytes())
-        same = read_unit(folder).model_dump_json() == unit.model_dump_json()
-    except (OSError, ValidationError, TrainingError):
+        content = (folder / REPORT).read_bytes()
+        stored = read_unit(folder)
+    except (OSError, TrainingError):
+        return None
+    report = report_in(content, stored)
+    if report is None or stored.key != unit.key:
+        return None
+    if unit.checkpoint and report.failure is None and not (folder / CHECKPOINT).is_dir():
+        return None
+    return report.model_copy(update={"unit": unit.id})
+
+
+def report_in(content: bytes, unit: Unit) -> TrainingReport | None:
+    """Returns the report that a job of ``unit`` has written, None for any other bytes."""
+    try:
+        report = TrainingReport.model_validate_json(content)
+    except ValidationError:
         return None
     # A report that says neither or both is not one that a job has written.
     told = (report.failure is None) != (report.fitness is None)
-    return report if same and told and report.unit == unit.id else None
+    return report if told and report.unit == unit.id and report.seed == unit.seed else None
+
+
+def checkpoint_of(folder: Path, unit: Unit) -> Path | None:
+    """Returns the checkpoint from which ``unit``, whose folder is given, is to go on, if any.
+
+    Raises:
+        TrainingError: the unit beside it is missing, unfinished or of other content.
+    """
+    if unit.resume is None:
+        return None
+    parent = folder.resolve().parent / unit.resume.unit
+    stored = read_unit(parent)
+    if stored.key != unit.resume.key or finished(parent, stored) is None:
+        raise TrainingError(
+            f"{unit.id}: {parent} holds no finished unit of the content that it goes on from "
+            f"({unit.resume.key[:12]}); train that one first"
+        )
+    return parent / CHECKPOINT
 
 
 def clear(folder: Path) -> None:

@@ -51,15 +51,24 @@ def run_job(folder: Path) -> TrainingReport:
     known = files.finished(folder, unit)
     if known is not None:
         return known
-    _check(unit)
+    check(unit)
     files.clear(folder)
     start = time.monotonic()
     with open_reward(unit) as reward:
-        report = _report(unit, folder, reward)
+        watch = CurveWatch(unit, folder)
+        outcome = _train(unit, folder, reward, watch) if unit.steps > 0 else None
+        report = reported(unit, folder, reward, watch, outcome)
+    return written(folder, report, reward, wall_s=time.monotonic() - start, cpu_s=_cpu_s())
+
+
+def written(
+    folder: Path, report: TrainingReport, reward: MeteredReward, *, wall_s: float, cpu_s: float
+) -> TrainingReport:
+    """Adds to the report what it took, and leaves it in the folder: the job is done."""
     report = report.model_copy(
         update={
-            "wall_s": time.monotonic() - start,
-            "cpu_s": _cpu_s(),
+            "wall_s": wall_s,
+            "cpu_s": cpu_s,
             "reward_calls": reward.calls,
             "reward_wall_s": reward.wall_s,
             "versions": _versions(),
@@ -69,7 +78,8 @@ def run_job(folder: Path) -> TrainingReport:
     return report
 
 
-def _check(unit: Unit) -> None:
+def check(unit: Unit) -> None:
+    """Raises ConfigError where a unit cannot be trained or judged as it is."""
     if not unit.eval_seeds or unit.steps < 0:
         raise ConfigError(
             f"{unit.id}: {unit.steps} steps and {len(unit.eval_seeds)} judged episodes; steps of 0 "
@@ -77,42 +87,75 @@ def _check(unit: Unit) -> None:
         )
 
 
-def _report(unit: Unit, folder: Path, reward: MeteredReward) -> TrainingReport:
-    watch = CurveWatch(unit, folder)
-    steps = 0
-    if unit.steps > 0:
-        outcome = _train(unit, folder, reward, watch)
-        curve = tuple(watch.points)
+def reported(
+    unit: Unit,
+    folder: Path,
+    reward: MeteredReward,
+    watch: CurveWatch,
+    outcome: Trained | Failure | None,
+) -> TrainingReport:
+    """Returns the report of a training that ended with ``outcome``; judges it if it did not fail.
+
+    None stands for no training at all: the random policy is judged.
+    """
+    common = {"unit": unit.id, "seed": unit.seed, "earlier_steps": watch.earlier}
+    if outcome is not None:
         failure = outcome if isinstance(outcome, Failure) else reward.verdict()
         if isinstance(outcome, Failure) or failure is not None:
-            return TrainingReport(
-                unit=unit.id, seed=unit.seed, steps=watch.steps, failure=failure, curve=curve
-            )
+            curve = tuple(watch.points)
+            return TrainingReport(**common, steps=watch.steps, failure=failure, curve=curve)
         save_policy(outcome.policy, folder)
-        steps = outcome.steps
+        _keep(unit, folder, watch)
     watch.stage("judging")
     judgement = _judged(unit, folder)
     episodes = with_returns(judgement, load_episodes(folder / files.TRAJECTORIES), reward, unit)
     watch.stage("done")
     return TrainingReport(
-        unit=unit.id,
-        seed=unit.seed,
-        steps=steps,
+        **common,
+        steps=outcome.steps if isinstance(outcome, Trained) else 0,
         curve=tuple(watch.points),
         **(judgement.model_dump() | {"episodes": episodes}),
     )
 
 
 def _train(unit: Unit, folder: Path, reward: RewardSource, watch: CurveWatch) -> Trained | Failure:
-    order = Order(
+    trainer = find_trainer(unit.trainer)
+    return trainer.train(order_of(unit, folder, watch), reward, watch)
+
+
+def order_of(unit: Unit, folder: Path, watch: CurveWatch) -> Order:
+    """Returns what the trainer is asked for; ``watch`` goes on with the curve of an earlier rung.
+
+    Raises:
+        TrainingError: the checkpoint that the unit goes on from is not there.
+        ConfigError: a hyperparameter is unknown or unfit.
+    """
+    resume = files.checkpoint_of(folder, unit)
+    if resume is not None:
+        watch.go_on(resume)
+    checkpoint = folder / files.CHECKPOINT if unit.checkpoint else None
+    if checkpoint is not None:
+        checkpoint.mkdir()
+    return Order(
         env=unit.task.env,
         hyperparams=hyperparams(unit.trainer, unit.task.env.id, unit.hyperparams),
         seed=unit.seed,
         steps=unit.steps,
         device=unit.device,
         logs=folder / files.TENSORBOARD,
+        stop=unit.stop,
+        resume=resume,
+        checkpoint=checkpoint,
     )
-    return find_trainer(unit.trainer).train(order, reward, watch)
+
+
+def _keep(unit: Unit, folder: Path, watch: CurveWatch) -> None:
+    if not unit.checkpoint:
+        return
+    checkpoint = folder / files.CHECKPOINT
+    if not any(checkpoint.iterdir()):
+        raise ConfigError(f"{unit.id}: the trainer {unit.trainer!r} leaves no checkpoints")
+    watch.keep(checkpoint)
 
 
 def _judged(unit: Unit, folder: Path) -> Judgement:

@@ -17,9 +17,10 @@ from rewardsmith.envs.collect import steps_of
 from rewardsmith.envs.recorder import KEY, Recorder, Row, make_env
 from rewardsmith.envs.step import Steps
 from rewardsmith.envs.task import EnvSpec, FloatArray
-from rewardsmith.errors import ConfigError
+from rewardsmith.errors import ConfigError, TrainingError
 from rewardsmith.runs.training.policy import Policy, PolicySpec, action_part, shapes
 from rewardsmith.runs.training.trainers import Order, Trained, Watch
+from rewardsmith.runs.training.trainers.checkpoints import last_step, load, save
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardSource
 
@@ -62,8 +63,8 @@ def _search(
     size = sum(int(np.prod(shape)) for shape in shapes(spec).values())
     rng = np.random.default_rng([order.seed, 0x746F79])
     belief = _Belief(np.zeros(size), np.full(size, float(order.hyperparams["spread"])))
-    steps = 0
-    while steps < order.steps:
+    steps = 0 if order.resume is None else _go_on(order, belief, rng)
+    while steps < last_step(order):
         drawn = belief.mean + belief.deviation * rng.standard_normal((len(envs), size))
         policies = [_policy(spec, weights) for weights in drawn]
         starts = rng.integers(2**31, 3 * 2**30, size=int(order.hyperparams["episodes"])).tolist()
@@ -77,7 +78,30 @@ def _search(
         scores = batch.total.reshape(-1, len(envs)).mean(axis=0)
         belief.update(drawn, scores, _elite(order.hyperparams, len(envs)))
         watch.updated(steps, lambda: _policy(spec, belief.mean), lambda: _spread(belief))
+    if order.checkpoint is not None:
+        arrays = {"mean": belief.mean, "deviation": belief.deviation}
+        save(
+            order.checkpoint, order, "toy", arrays, {"steps": steps, "rng": rng.bit_generator.state}
+        )
     return Trained(_policy(spec, belief.mean), steps)
+
+
+def _go_on(order: Order, belief: _Belief, rng: np.random.Generator) -> int:
+    """Puts belief and generator back to where a checkpoint left them; returns its env steps.
+
+    That is all there is: every generation starts its episodes anew, so neither an environment nor
+    a reward's memory goes on from one to the next.
+    """
+    assert order.resume is not None
+    arrays, facts = load(order.resume, order, "toy")
+    try:
+        if {arrays[name].shape for name in ("mean", "deviation")} != {belief.mean.shape}:
+            raise ValueError("sizes of another policy")
+        belief.mean, belief.deviation = arrays["mean"], arrays["deviation"]
+        rng.bit_generator.state = facts["rng"]
+        return int(facts["steps"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingError(f"{order.resume}: no checkpoint of this trainer: {error}") from error
 
 
 def _elite(hyperparams: Mapping[str, Any], population: int) -> int:

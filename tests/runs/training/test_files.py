@@ -40,7 +40,7 @@ def test_a_folder_is_finished_only_with_the_report_of_its_own_unit(tmp_path: Pat
     report = TrainingReport(unit="g0.1.s1", seed=1, steps=10, fitness=0.5)
     files.write_whole(tmp_path / files.REPORT, report.model_dump_json().encode())
     assert files.finished(tmp_path, unit()) == report
-    for other in (unit(seed=2), unit(program="y"), unit(hyperparams={"rate": 0.2}), unit(id="u")):
+    for other in (unit(seed=2), unit(program="y"), unit(hyperparams={"rate": 0.2}), unit(steps=11)):
         assert files.finished(tmp_path, other) is None
 
 
@@ -97,3 +97,41 @@ def test_the_evaluator_refuses_a_folder_without_weights(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no readable policy"):
         evaluate(tmp_path)
     assert not (tmp_path / files.EVALUATION).exists()
+
+
+def test_the_same_content_under_another_name_is_not_run_again(tmp_path: Path) -> None:
+    files.write_unit(tmp_path, unit())
+    report = TrainingReport(unit="g0.1.s1", seed=1, steps=10, fitness=0.5)
+    files.write_whole(tmp_path / files.REPORT, report.model_dump_json().encode())
+    found = files.finished(tmp_path, unit(id="g7.2.s1", sandbox="docker"))
+    assert found == report.model_copy(update={"unit": "g7.2.s1"})
+
+
+def test_a_unit_that_was_to_leave_a_checkpoint_is_not_finished_without_one(tmp_path: Path) -> None:
+    work = unit(checkpoint=True)
+    files.write_unit(tmp_path, work)
+    report = TrainingReport(unit=work.id, seed=1, steps=10, fitness=0.5)
+    files.write_whole(tmp_path / files.REPORT, report.model_dump_json().encode())
+    assert files.finished(tmp_path, work) is None
+    (tmp_path / files.CHECKPOINT).mkdir()
+    assert files.finished(tmp_path, work) == report
+
+
+def test_a_promoted_unit_goes_on_from_the_finished_unit_of_that_content_alone(
+    tmp_path: Path,
+) -> None:
+    first = unit(stop=5, checkpoint=True)
+    second = first.promoted("next")
+    with pytest.raises(TrainingError, match=r"no readable unit\.json"):
+        files.checkpoint_of(tmp_path / "next", second)
+    files.write_unit(tmp_path / first.id, first)
+    with pytest.raises(TrainingError, match="train that one first"):
+        files.checkpoint_of(tmp_path / "next", second)
+    report = TrainingReport(unit=first.id, seed=1, steps=5, fitness=0.5)
+    files.write_whole(tmp_path / first.id / files.REPORT, report.model_dump_json().encode())
+    (tmp_path / first.id / files.CHECKPOINT).mkdir()
+    assert files.checkpoint_of(tmp_path / "next", second) == tmp_path / first.id / "checkpoint"
+    other = unit(stop=5, checkpoint=True, seed=2).promoted("next")
+    with pytest.raises(TrainingError, match="of the content that it goes on from"):
+        files.checkpoint_of(tmp_path / "next", other)
+    assert files.checkpoint_of(tmp_path / "next", unit()) is None

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from rewardsmith.runs.training import files
 from rewardsmith.runs.training.curve import curve_seeds
 from rewardsmith.runs.training.files import finished, write_unit
 from rewardsmith.runs.training.job import run_job, visible
+from rewardsmith.runs.training.presets import hyperparams
+from rewardsmith.runs.training.trainers import find_trainer
 from rewardsmith.runs.training.trajectories import load_episodes
 
 CONTINUOUS = toy.tasks()[0]
@@ -273,8 +276,6 @@ def test_hostile_small_files_read_as_nothing(content: str, tmp_path: Path) -> No
 
 
 def test_a_missing_fitness_is_an_error_of_the_callers(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     task = replace(CONTINUOUS, fitness="no_such_module:fitness")
     with pytest.raises(ConfigError, match="no_such_module"):
         run(tmp_path, unit(task=task))
@@ -323,3 +324,43 @@ def test_secrets_do_not_reach_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     forget_secrets()
     assert not set(os.environ) & set(secrets)
+
+
+def test_rungs_end_in_the_report_of_a_training_that_never_stopped(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", unit())
+    rungs = [unit(stop=500, checkpoint=True)]
+    rungs += [rungs[0].promoted("b", 1000)]
+    rungs += [rungs[1].promoted("c")]
+    reports = [run(tmp_path / work.id, work) for work in rungs]
+    assert [report.earlier_steps for report in reports] == [0, *(r.steps for r in reports[:2])]
+    assert not (tmp_path / "c" / files.CHECKPOINT).exists()
+    end = reports[-1].model_copy(update={"unit": whole.unit, "earlier_steps": 0})
+    assert timeless(end)["curve"] == timeless(whole)["curve"]
+    assert end.fitness == whole.fitness
+    assert (tmp_path / "c" / files.CURVE).read_text().count("\n") == len(whole.curve)
+    assert end.steps == whole.steps
+
+
+class Rash:
+    """A trainer that knows no rungs."""
+
+    def train(self, order: Any, reward: Any, watch: Any) -> Any:
+        return find_trainer("toy").train(replace(order, checkpoint=None), reward, watch)
+
+
+rash = Rash()
+
+
+def test_a_trainer_that_leaves_no_checkpoint_is_told_of(tmp_path: Path) -> None:
+    params = hyperparams("toy", CONTINUOUS.env.id, {"population": 8})
+    work = unit(trainer=f"{__name__}:rash", hyperparams=params, checkpoint=True)
+    with pytest.raises(ConfigError, match="leaves no checkpoints"):
+        run(tmp_path, work)
+
+
+def test_a_promoted_unit_without_its_checkpoint_is_an_error(tmp_path: Path) -> None:
+    first = unit(stop=500, checkpoint=True)
+    run(tmp_path / first.id, first)
+    (tmp_path / first.id / files.CHECKPOINT / "curve.json").unlink()
+    with pytest.raises(TrainingError, match=r"no readable curve\.json"):
+        run(tmp_path / "b", first.promoted("b"))

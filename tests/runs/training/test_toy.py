@@ -2,6 +2,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 
 from rewardsmith.envs import toy
 from rewardsmith.envs.collect import rollout
+from rewardsmith.errors import TrainingError
 from rewardsmith.runs.training.presets import default_steps, hyperparams
 from rewardsmith.runs.training.reward_sources import NativeReward
 from rewardsmith.runs.training.trainers import Order, Trained, Unwatched, find_trainer
+from rewardsmith.runs.training.trainers.checkpoints import save
 from rewardsmith.sandbox.failure import Failure
 
 CONTINUOUS, DISCRETE = (task.env for task in toy.tasks())
@@ -79,3 +82,44 @@ def test_each_rollout_starts_every_environment_from_the_same_state(rule_reward: 
     assert steps.starts[:6].all()
     assert len(set(first.tolist())) == 1
     assert steps.num_envs == 6
+
+
+class Noted(Unwatched):
+    """Keeps what a watch is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, float]] = []
+
+    def rewarded(self, steps: int, batch: Any) -> None:
+        self.told.append((steps, float(batch.total.sum())))
+
+
+@pytest.mark.parametrize("spec", [CONTINUOUS, DISCRETE], ids=["continuous", "discrete"])
+def test_a_training_that_stopped_twice_ends_as_one_that_never_did(
+    spec: Any, tmp_path: Path
+) -> None:
+    train, whole, parts = find_trainer("toy").train, Noted(), Noted()
+    never = train(order(spec, 6000), NativeReward(), whole)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    one = replace(order(spec, 6000), stop=2000, checkpoint=tmp_path / "a")
+    two = replace(one, stop=4000, resume=tmp_path / "a", checkpoint=tmp_path / "b")
+    for work in (one, two):
+        rung = train(work, NativeReward(), parts)
+        assert isinstance(rung, Trained)
+        assert work.stop is not None
+        assert work.stop <= rung.steps < work.stop + 2000
+    end = train(replace(order(spec, 6000), resume=tmp_path / "b"), NativeReward(), parts)
+    assert isinstance(never, Trained)
+    assert isinstance(end, Trained)
+    assert end.steps == never.steps
+    assert parts.told == whole.told
+    for name, weights in never.policy.weights.items():
+        assert np.array_equal(weights, end.policy.weights[name])
+
+
+def test_a_checkpoint_of_another_policy_is_refused(tmp_path: Path) -> None:
+    work = replace(order(steps=2000), stop=100)
+    save(tmp_path, work, "toy", {"mean": np.zeros(2), "deviation": np.zeros(2)}, {})
+    with pytest.raises(TrainingError, match="sizes of another policy"):
+        find_trainer("toy").train(replace(work, resume=tmp_path), NativeReward(), Unwatched())
