@@ -165,7 +165,7 @@ def _checker(bank: Bank, task: Task, config: RunConfig) -> Check:
         with lock:
             if not sample:
                 sample.append(random_steps(bank, task, config.seed))
-        return check(program, task.env, sample[0], sandbox=config.sandbox)
+        return check(program, task.env, sample[0], sandbox=config.confinement)
 
     return checked
 

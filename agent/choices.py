@@ -54,7 +54,7 @@ def recipe_of(task: Task, config: RunConfig) -> Recipe:
         steps=config.steps or default_steps(task.env.id, trainer),
         run_seed=config.seed,
         eval_episodes=config.eval_episodes,
-        sandbox=config.sandbox,
+        sandbox=config.confinement,
         device=config.device,
     )
 

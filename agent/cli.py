@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from rewardsmith.agent.flags import SANDBOXES, given, limit_flags, shared_flags
+from rewardsmith.agent.flags import SANDBOXES, UNSANDBOXED, given, limit_flags, shared_flags
 from rewardsmith.agent.stopping import stoppable
 from rewardsmith.errors import Interrupted, RewardsmithError, StoreError
 
@@ -150,12 +150,13 @@ def check(
     env: EnvId,
     card: CardPath = None,
     sandbox: Annotated[str, typer.Option(help=SANDBOXES)] = "auto",
+    yes: Annotated[bool, typer.Option("--yes-run-unsandboxed", help=UNSANDBOXED)] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a reward program against the contract, in its worker."""
     from rewardsmith.agent.single import check_file
 
-    facts, text = check_file(file, env, card=card, sandbox=sandbox, view=_view())
+    facts, text = check_file(file, env, card=card, sandbox=sandbox, yes=yes, view=_view())
     _print(facts, text, as_json)
     if facts["failure"] is not None:
         raise typer.Exit(1)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from rewardsmith.errors import ConfigError
+from rewardsmith.sandbox.guarantees import asked, required
 
 StrategyName = Literal["greedy", "eureka", "iid"]
 SandboxName = Literal["auto", "docker", "bubblewrap", "process", "none"]
@@ -17,7 +18,7 @@ SandboxName = Literal["auto", "docker", "bubblewrap", "process", "none"]
 # What may differ between two starts of the same run: where it lies, its limits, its helpers.
 NOT_IDENTITY = {
     "out", "workers", "pause_after", "max_usd", "max_tokens", "max_steps", "max_time_s", "prices",
-    "llm_timeout_s",
+    "llm_timeout_s", "sandbox_require", "yes_run_unsandboxed",
 }  # fmt: skip
 
 
@@ -53,6 +54,8 @@ class RunConfig(BaseModel):
     eval_episodes: int = Field(10, ge=1, le=10_000)
 
     sandbox: SandboxName = "auto"
+    sandbox_require: str = ""  # e.g. "cpu=hard": what the sandbox must hold, and how hard
+    yes_run_unsandboxed: bool = False  # for sandbox "none" where nobody sits at a terminal
     device: str = "auto"
     workers: int | None = Field(None, ge=1)
     out: Path | None = None
@@ -64,6 +67,20 @@ class RunConfig(BaseModel):
     max_time_s: float | None = Field(None, gt=0)
     prices: Path | None = None
     llm_timeout_s: float | None = Field(None, gt=0)  # of one question, its repeats included
+
+    @field_validator("sandbox_require")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        try:
+            required(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @property
+    def confinement(self) -> str:
+        """The sandbox and what it must hold, as one text that every job is given."""
+        return asked(self.sandbox, self.sandbox_require)
 
     @property
     def identity(self) -> str:

@@ -100,7 +100,7 @@ def sandbox_used(config: RunConfig) -> str:
     from rewardsmith.sandbox.backends import resolve
 
     try:
-        return resolve(config.sandbox).name
+        return resolve(config.confinement).name
     except SandboxUnavailable:  # a run that is only looked at, on another machine
         return config.sandbox
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 SANDBOXES = "auto, docker, bubblewrap, process or none"
+REQUIRE = "refuse a sandbox that does not hold this, e.g. memory=hard,cpu=hard"
+UNSANDBOXED = "let --sandbox none run where nobody sits at a terminal"
 FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--env", "env", str, "environment: a built-in task, any gymnasium.make id, or package:Id"),
     ("--card", "card", Path, "YAML card that names the fields of an environment of your own"),
@@ -38,6 +40,8 @@ FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--out", "out", Path, "folder of the run (default: results/<env>-<hash>)"),
     ("--workers", "workers", int, "trainings at a time (default: one per core)"),
     ("--sandbox", "sandbox", str, SANDBOXES),
+    ("--sandbox-require", "sandbox_require", str, REQUIRE),
+    ("--yes-run-unsandboxed", "yes_run_unsandboxed", bool, UNSANDBOXED),
     ("--device", "device", str, "auto, cpu or cuda"),
     ("--max-usd", "max_usd", float, "stop before this much money is spent"),
     ("--max-tokens", "max_tokens", int, "stop before this many tokens are used"),

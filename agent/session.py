@@ -16,6 +16,7 @@ from rewardsmith.agent.config import NOT_IDENTITY, RunConfig, make_config
 from rewardsmith.agent.ending import facts_of, finish
 from rewardsmith.agent.estimate import estimate
 from rewardsmith.agent.models import default_spec
+from rewardsmith.agent.walls import announce
 from rewardsmith.errors import (
     AwaitingFeedback,
     BudgetExhausted,
@@ -27,8 +28,6 @@ from rewardsmith.errors import (
 from rewardsmith.runs.records import RunState
 from rewardsmith.runs.report_facts import RunFacts
 from rewardsmith.runs.store import RunStore
-from rewardsmith.sandbox.backend import UNCONFINED, UNCONFINED_BANNER
-from rewardsmith.sandbox.backends import step_down
 
 View = Callable[..., None]
 MakeCrew = Callable[[RunStore, RunConfig, View], Crew]
@@ -136,10 +135,7 @@ def work(
 def _run(store: RunStore, config: RunConfig, view: View, make_crew: MakeCrew) -> None:
     plan = estimate(config, store)
     view("run_started", path=store.path, task=store.task(), estimate=plan)
-    if config.sandbox == UNCONFINED:
-        view("warning", text=UNCONFINED_BANNER)
-    elif weaker := step_down(config.sandbox):
-        view("warning", text=weaker)
+    announce(config.confinement, view, yes=config.yes_run_unsandboxed)
     try:
         make_crew(store, config, view).agent.run()
     except STOPS as error:

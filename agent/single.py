@@ -9,6 +9,7 @@ from typing import Any
 from rewardsmith.agent.assembly import random_steps
 from rewardsmith.agent.choices import configured_task, recipe_of, worker_count
 from rewardsmith.agent.config import RunConfig, make_config
+from rewardsmith.agent.walls import announce
 from rewardsmith.envs.card import card_text
 from rewardsmith.envs.registry import find_task, task_ids
 from rewardsmith.envs.step import Steps
@@ -22,7 +23,13 @@ Facts = dict[str, Any]
 
 
 def check_file(
-    file: Path, env: str, *, card: Path | None = None, sandbox: str = "auto", view: View
+    file: Path,
+    env: str,
+    *,
+    card: Path | None = None,
+    sandbox: str = "auto",
+    yes: bool = False,
+    view: View,
 ) -> tuple[Facts, str]:
     """Returns what the contract check says of a program, as a document and as text.
 
@@ -33,7 +40,7 @@ def check_file(
     from rewardsmith.sandbox.check import check
 
     task, source = find_task(env, card=card), _read(file)
-    _warn(sandbox, view)
+    announce(sandbox, view, yes=yes)
     report = check(source, task.env, recorded_steps(task), sandbox=sandbox)
     facts = {
         "file": str(file),
@@ -45,13 +52,6 @@ def check_file(
         "notes": list(report.notes),
     }
     return facts, _check_text(facts)
-
-
-def _warn(sandbox: str, view: View) -> None:
-    from rewardsmith.sandbox.backend import UNCONFINED, UNCONFINED_BANNER
-
-    if sandbox == UNCONFINED:
-        view("warning", text=UNCONFINED_BANNER)
 
 
 def recorded_steps(task: Task) -> Steps:
@@ -70,7 +70,8 @@ def train_file(reward: Path | None, flags: Mapping[str, Any], *, view: View) -> 
     """
     config = make_config(flags)
     task = configured_task(config)
-    _warn(config.sandbox, view)
+    if reward is not None:
+        announce(config.confinement, view, yes=config.yes_run_unsandboxed)
     program, mode = _checked_program(reward, task, config)
     units = recipe_of(task, config).units(
         "train", program, "final", max(1, config.final_seeds), mode=mode
@@ -112,7 +113,7 @@ def _checked_program(reward: Path | None, task: Task, config: RunConfig) -> tupl
         return None, "batched"
     from rewardsmith.sandbox.check import check
 
-    report = check(_read(reward), task.env, recorded_steps(task), sandbox=config.sandbox)
+    report = check(_read(reward), task.env, recorded_steps(task), sandbox=config.confinement)
     if report.failure is not None:
         raise ConfigError(f"{reward} breaks the reward contract: {report.failure.text}")
     return report.source, report.mode

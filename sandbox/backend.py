@@ -8,16 +8,20 @@ enforcement self-test, ``SandboxUnavailable`` names what failed and what to do.
 import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from rewardsmith.errors import ConfigError, SandboxUnavailable
+from rewardsmith.sandbox.guarantees import KINDS, Check, Guarantee, lacking
 from rewardsmith.sandbox.wire import Pipes
-
-Guarantee = Literal["hard", "soft", "none"]
 
 # Strongest first: the order in which `auto` looks.
 STRENGTH = ("docker", "bubblewrap", "process")
 UNCONFINED = "none"
+_CONFINE = "Every backend but none holds it: use --sandbox auto"
+_HARDER: Mapping[str, str] = {
+    **dict.fromkeys(KINDS, _CONFINE),
+    "cpu": "Use --sandbox docker with an engine that has CPU quotas (cgroups with cfs_quota)",
+}
 UNCONFINED_BANNER = (
     "WARNING: --sandbox none: reward code written by a language model runs on this machine "
     "with your "
@@ -41,16 +45,6 @@ class Limits:
     row_s: float = 2e-4
     total_s: float | None = None
     text_characters: int = 2000
-
-
-@dataclass(frozen=True)
-class Check:
-    """One enforced promise: whether it holds, what was found, and what would mend it."""
-
-    name: str
-    passed: bool
-    found: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,18 +115,26 @@ class Backend(Protocol):
         ...
 
 
-def choose(requested: str, tests: Mapping[str, SelfTest]) -> tuple[str, tuple[str, ...]]:
+def choose(
+    requested: str,
+    tests: Mapping[str, SelfTest],
+    wanted: Mapping[str, Guarantee] | None = None,
+) -> tuple[str, tuple[str, ...]]:
     """Returns the name of the backend to use and the reasons, from what the backends proved.
 
     Args:
         requested: "auto", "none" or a backend's name.
         tests: self-tests by backend; for a name, only its own is needed.
+        wanted: how hard each kind of limit has to be held at least (``guarantees``).
 
     Raises:
         SandboxUnavailable: what was asked for does not hold here; the message is a table of why.
         ConfigError: there is no backend of that name.
     """
+    wanted = wanted or {}
     if requested == UNCONFINED:
+        if wanted:
+            raise _unavailable([_too_soft(SelfTest(UNCONFINED, ()), wanted)])
         return UNCONFINED, ("asked for by name",)
     if requested != "auto" and requested not in tests:
         known = ", ".join(("auto", *tests, UNCONFINED))
@@ -140,18 +142,31 @@ def choose(requested: str, tests: Mapping[str, SelfTest]) -> tuple[str, tuple[st
     looked_at = [requested] if requested != "auto" else [n for n in STRENGTH if n in tests]
     reasons: list[str] = []
     for name in looked_at:
-        if tests[name].passed:
+        reason = _why_not(tests[name]) or _too_soft(tests[name], wanted)
+        if not reason:
             return name, (*reasons, f"{name}: all {len(tests[name].checks)} checks passed")
-        reasons.append(_why_not(tests[name]))
-    raise SandboxUnavailable(
-        "reward code cannot be confined on this machine, so nothing was run.\n" + "\n".join(reasons)
+        reasons.append(reason)
+    raise _unavailable(reasons)
+
+
+def _unavailable(reasons: list[str]) -> SandboxUnavailable:
+    return SandboxUnavailable(
+        "reward code cannot be confined on this machine as asked, so nothing was run.\n"
+        + "\n".join(reasons)
     )
 
 
 def _why_not(test: SelfTest) -> str:
-    if not test.failed:
+    if not test.checks:
         return f"  {test.backend}: proved nothing"
     return "\n".join(
         f"  {test.backend}: {check.name}: {check.found}. {check.remedy}".rstrip()
         for check in test.failed
+    )
+
+
+def _too_soft(test: SelfTest, wanted: Mapping[str, Guarantee]) -> str:
+    return "\n".join(
+        f"  {test.backend}: {kind} is {held}, {strength} is required. {_HARDER[kind]}"
+        for kind, held, strength in lacking(test.guarantees, wanted)
     )

@@ -1,10 +1,12 @@
 """From the word in ``--sandbox`` to the backend that it stands for."""
 
 import os
+from collections.abc import Mapping
 from functools import cache
 
-from rewardsmith.sandbox.backend import STRENGTH, UNCONFINED, Backend, Check, SelfTest, choose
+from rewardsmith.sandbox.backend import STRENGTH, UNCONFINED, Backend, SelfTest, choose
 from rewardsmith.sandbox.bubblewrap import BubblewrapBackend
+from rewardsmith.sandbox.guarantees import Check, Guarantee, lacking, required
 from rewardsmith.sandbox.process import ProcessBackend
 
 AUTO = "auto"
@@ -55,6 +57,9 @@ def _tested(name: str) -> SelfTest:
 def resolve(sandbox: str | Backend) -> Backend:
     """Returns the backend to use.
 
+    Args:
+        sandbox: a backend, or the text of ``guarantees.asked``.
+
     Raises:
         SandboxUnavailable: none holds here; the message says what failed and what to do.
         ConfigError: there is no backend of that name.
@@ -73,7 +78,7 @@ def step_down(requested: str) -> str:
     Raises:
         SandboxUnavailable: no backend holds here.
     """
-    if requested != AUTO or not engine_is_configured():
+    if requested.partition(":")[0] != AUTO or not engine_is_configured():
         return ""
     backend, reasons = _chosen(requested)
     if backend.name == STRENGTH[0]:
@@ -82,25 +87,25 @@ def step_down(requested: str) -> str:
 
 
 @cache
-def _chosen(requested: str) -> tuple[Backend, tuple[str, ...]]:
-    if requested == UNCONFINED:
-        return ProcessBackend(walls=False), ()
+def _chosen(sandbox: str) -> tuple[Backend, tuple[str, ...]]:
+    requested, _, require = sandbox.partition(":")
+    wanted = required(require)
     tests = {name: SelfTest(name, ()) for name in STRENGTH}
     if requested == AUTO:
-        tests = _until_one_holds()
+        tests = _until_one_holds(wanted)
     elif requested in tests:
         tests[requested] = _make(requested).self_test()
-    name, reasons = choose(requested, tests)
-    return _make(name), reasons
+    name, reasons = choose(requested, tests, wanted)
+    return ProcessBackend(walls=False) if name == UNCONFINED else _make(name), reasons
 
 
-def _until_one_holds() -> dict[str, SelfTest]:
+def _until_one_holds(wanted: Mapping[str, Guarantee]) -> dict[str, SelfTest]:
     """Tries the backends that ``auto`` may use, strongest first, no further than needed."""
     tests: dict[str, SelfTest] = {}
     for name in STRENGTH:
         if name == "docker" and not engine_is_configured():
             continue
         tests[name] = _make(name).self_test()
-        if tests[name].passed:
+        if tests[name].passed and not lacking(tests[name].guarantees, wanted):
             break
     return tests

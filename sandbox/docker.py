@@ -24,11 +24,12 @@ from requests.exceptions import RequestException
 from rewardsmith.errors import SandboxUnavailable
 from rewardsmith.sandbox import docker_options as options
 from rewardsmith.sandbox.attached import AttachedPipes
-from rewardsmith.sandbox.backend import Guarantee, Limits, SelfTest
+from rewardsmith.sandbox.backend import Limits, SelfTest
 from rewardsmith.sandbox.docker_image import REPOSITORY, image_tag, image_tar
 from rewardsmith.sandbox.docker_options import Settings
 from rewardsmith.sandbox.enforcement import prove
 from rewardsmith.sandbox.greeting import greeted
+from rewardsmith.sandbox.guarantees import Guarantee
 from rewardsmith.sandbox.host_files import HostFiles, host_files
 from rewardsmith.sandbox.process import LAUNCHER_GUARANTEES
 
@@ -197,11 +198,23 @@ def _reap_once(settings: Settings, _process_id: int) -> None:
         engine.api.close()
 
 
+def _has_cpu_quota(settings: Settings) -> bool:
+    with contextlib.suppress(*_FAULTS):
+        engine = Engine(settings, _ABANDONED_S)
+        try:
+            return engine.facts["cpu quota"] == "True"
+        finally:
+            engine.api.close()
+    return False
+
+
 @functools.cache
 def _self_test(settings: Settings) -> SelfTest:
-    outer = {
+    outer: dict[str, Any] = {
         "forks": True,
         "fill_bytes": options.memory_limit(_TRIAL) * 3 // 2,
     }
+    if _has_cpu_quota(settings):  # an engine without one is no fault: then cpu is soft
+        outer["cores"] = options.CORES
     start = DockerBackend(settings).start
     return prove("docker", start, _GUARANTEES, REMEDY, outer=outer, limits=_TRIAL)

@@ -17,6 +17,7 @@ RUN_LABEL = "rewardsmith.run"
 DEADLINE_LABEL = "rewardsmith.deadline"
 NOBODY = "65534:65534"
 MOST_PROCESSES = 32
+CORES = 1
 ULIMITS = {"core": 0, "nofile": 256}
 # For the interpreter that watches, and for what both interpreters share with nobody else.
 _OVERHEAD_BYTES = 64 * 2**20
@@ -121,7 +122,7 @@ def host_options(limits: Limits, settings: Settings, *, cpu_quota: bool) -> dict
         "auto_remove": True,
     }
     if cpu_quota:
-        options["nano_cpus"] = 10**9
+        options["nano_cpus"] = CORES * 10**9
     if settings.runtime:
         options["runtime"] = settings.runtime
     return options

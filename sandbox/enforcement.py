@@ -10,12 +10,14 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from rewardsmith.errors import SandboxUnavailable
-from rewardsmith.sandbox.backend import Check, Guarantee, Limits, SelfTest, Worker
+from rewardsmith.sandbox.backend import Limits, SelfTest, Worker
+from rewardsmith.sandbox.guarantees import Check, Guarantee, proven
 from rewardsmith.sandbox.wire import WireError, cleaned
 
 
@@ -69,7 +71,7 @@ def prove(
     Args:
         backend: its name.
         start: how it starts a worker.
-        guarantees: what it promises to hold, where every check passes.
+        guarantees: what it promises to hold; a hard one counts only where its trials were made.
         remedy: what to do where one does not.
         outer: what to try from behind the backend's own walls, before the launcher's stand.
         limits: what the worker may use, and is to try to exceed.
@@ -85,15 +87,53 @@ def prove(
         try:
             found, _ = worker.pipes.receive(deadline=time.monotonic() + limits.start_s)
         except WireError as error:
-            return SelfTest(backend, (Check("answers the self-test", False, str(error), remedy),))
-        finally:
             worker.stop()
+            return SelfTest(backend, (Check("answers the self-test", False, str(error), remedy),))
+        last = _flood_and_end(worker, limits, remedy)
     start_ms -= _own_ms(found)
     checks = _checks(found, remedy)
     if outer is not None:
         checks += _outer_checks(found, backend, remedy)
+    checks += last
     facts = {name: cleaned(str(value), 80) for name, value in worker.hello.items()}
-    return SelfTest(backend, checks, guarantees, facts, start_ms)
+    return SelfTest(backend, checks, proven(guarantees, checks), facts, start_ms)
+
+
+def _flood_and_end(worker: Worker, limits: Limits, remedy: str) -> tuple[Check, ...]:
+    """Takes up a worker that now sends without end, and ends it: is it cut off, and gone?"""
+    ours = os.dup(worker.pipes.reader)
+    try:
+        cut_off = False
+        try:
+            worker.pipes.receive(deadline=time.monotonic() + limits.start_s)
+        except WireError as error:
+            cut_off = error.fault == "protocol_error"
+        with ThreadPoolExecutor(1) as draining:
+            # Read all the while: an engine removes nothing whose output nobody takes.
+            end = draining.submit(_ends_within, ours, limits.start_s)
+            worker.stop()
+            gone = end.result()
+    finally:
+        worker.stop()
+        os.close(ours)
+    return (
+        _tried("send more than was asked for", not cut_off, remedy),
+        _tried("outlive its end", not gone, remedy),
+    )
+
+
+def _ends_within(descriptor: int, seconds: float) -> bool:
+    """Whether nobody holds the other end of a pipe or connection any more."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if not os.read(descriptor, 1 << 20):
+                return True
+        except BlockingIOError:
+            time.sleep(0.005)
+        except OSError:
+            return True
+    return False
 
 
 def _own_ms(found: Mapping[str, Any]) -> int:
@@ -124,12 +164,9 @@ def _doors(found: Mapping[str, Any], prefix: str, remedy: str) -> tuple[Check, .
     opened, tried = found.get("opened"), found.get("tried")
     if not (isinstance(opened, list) and isinstance(tried, list)):
         return ()
-    return tuple(
-        Check(
-            f"{prefix}cannot {cleaned(str(door), 60)}",
-            door not in opened,
-            "it could" if door in opened else "denied",
-            remedy if door in opened else "",
-        )
-        for door in tried
-    )
+    return tuple(_tried(cleaned(str(door), 60), door in opened, remedy, prefix) for door in tried)
+
+
+def _tried(door: str, opened: bool, remedy: str, prefix: str = "") -> Check:
+    found = "it could" if opened else "denied"
+    return Check(f"{prefix}cannot {door}", not opened, found, remedy if opened else "")

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from rewardsmith.errors import SandboxUnavailable
-from rewardsmith.sandbox.backend import Guarantee, Limits, SelfTest
+from rewardsmith.sandbox.backend import Limits, SelfTest
 from rewardsmith.sandbox.child import FLAGS, ChildWorker, start_child
 from rewardsmith.sandbox.enforcement import prove
 from rewardsmith.sandbox.greeting import LANDLOCK_REMEDY, greeted
+from rewardsmith.sandbox.guarantees import Guarantee
 
 _MAIN = (
     "import sys; sys.path[:0] = sys.argv[1:3]; "
@@ -32,6 +33,7 @@ LAUNCHER_GUARANTEES: Mapping[str, Guarantee] = {
     "memory": "hard",
     "disk": "hard",
     "time": "hard",
+    "output": "hard",
     "cpu": "soft",
 }
 

@@ -181,7 +181,7 @@ def launch(orders: Orders) -> None:
     frames.write_frame(orders.replies, {"hello": 1, **stands, **worker.versions()})
     if orders.probe is not None:
         frames.write_frame(orders.replies, probe.findings(orders.probe, environment))
-        return
+        probe.flood(orders.replies)
     worker.serve(orders.requests, orders.replies, region)
 
 

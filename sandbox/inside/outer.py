@@ -30,6 +30,7 @@ _WRITABLE_ELSEWHERE = ("/", "/tmp", "/var/tmp", "/dev/shm", "/dev", "/run", "/us
 _MOST_FORKS = 64
 _GET_NO_NEW_PRIVS = 39
 _STEP = 1 << 24
+_BUSY_S = 0.4
 
 
 def _read(path: str) -> bytes:
@@ -125,6 +126,26 @@ def _can_fork_many() -> bool:
     return True
 
 
+def _can_use_more_than(cores: float) -> bool:
+    """Whether three busy children together get clearly more time than ``cores`` have."""
+    before, began = os.times(), time.monotonic()
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            while time.monotonic() < began + _BUSY_S:
+                pass
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    after, took = os.times(), time.monotonic() - began
+    used = after.children_user + after.children_system
+    used -= before.children_user + before.children_system
+    # A quota counts in periods of a tenth of a second: at both ends a little more is had.
+    return used > (took + 0.15) * cores * 1.1
+
+
 def _can_fill(count: int) -> bool:
     """Whether a child can touch ``count`` bytes; the child ends there in any case."""
     child = os.fork()
@@ -162,6 +183,8 @@ def _attempts(orders: Mapping[str, Any]) -> dict[str, Callable[[], bool]]:
         attempts["be the host's root"] = _is_root_outside
     if "forks" in orders:
         attempts["start many processes"] = _can_fork_many
+    if "cores" in orders:
+        attempts["use a second core"] = lambda: _can_use_more_than(orders["cores"])
     if "fill_bytes" in orders:
         attempts["go over the memory limit"] = lambda: _can_fill(orders["fill_bytes"])
     return attempts

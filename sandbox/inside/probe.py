@@ -3,6 +3,8 @@
 Every attempt is dry and bounded: nothing is changed where a wall is missing.
 """
 
+import _thread
+import contextlib
 import ctypes
 import mmap
 import os
@@ -10,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 ALLOWED_ENVIRONMENT = frozenset(
     [
@@ -50,6 +52,10 @@ def _fork() -> None:
     os.waitpid(child, 0)
 
 
+def _start_thread() -> None:
+    _thread.start_new_thread(len, ((),))
+
+
 def _execute() -> None:
     subprocess.run([sys.executable, "-c", ""], check=True)
 
@@ -86,6 +92,7 @@ def _attempts(orders: Mapping[str, Any]) -> dict[str, Callable[[], None]]:
         "open an internet socket": _connect_family(socket.AF_INET),
         "open a local socket": _connect_family(socket.AF_UNIX),
         "start a process": _fork,
+        "start a thread": _start_thread,
         "execute a program": _execute,
         "signal its parent": lambda: os.kill(parent, 0),
         "trace a process": _system_call(117 if arm else 101, 0, 0, 0, 0),
@@ -100,7 +107,7 @@ def _attempts(orders: Mapping[str, Any]) -> dict[str, Callable[[], None]]:
 def _opened(attempt: Callable[[], None]) -> bool:
     try:
         attempt()
-    except (OSError, MemoryError, subprocess.SubprocessError):
+    except (OSError, MemoryError, RuntimeError, subprocess.SubprocessError):
         return False
     return True
 
@@ -118,3 +125,10 @@ def findings(orders: Mapping[str, Any], environment: Mapping[str, str]) -> dict[
         "environment": unknown,
         "outer": orders.get("outer_found"),
     }
+
+
+def flood(descriptor: int) -> NoReturn:
+    """Sends what nobody asked for until it is ended."""
+    while True:
+        with contextlib.suppress(OSError):
+            os.write(descriptor, b"\xff" * (1 << 16))

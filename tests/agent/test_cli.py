@@ -230,9 +230,33 @@ def test_a_broken_reward_is_not_trained(tmp_path: Path) -> None:
 
 def test_unconfined_reward_code_is_announced(tmp_path: Path) -> None:
     (tmp_path / "reward.py").write_text(GOOD)
-    done = call("check", str(tmp_path / "reward.py"), "--env", POINT, "--sandbox", "none")
+    unconfined = ("check", str(tmp_path / "reward.py"), "--env", POINT, "--sandbox", "none")
+    done = call(*unconfined, "--yes-run-unsandboxed")
     assert done.code == 0
     assert "WARNING: --sandbox none" in done.err
+
+
+def test_unconfined_reward_code_is_refused_where_nobody_reads_the_warning(tmp_path: Path) -> None:
+    (tmp_path / "reward.py").write_text(GOOD)
+    done = call("check", str(tmp_path / "reward.py"), "--env", POINT, "--sandbox", "none")
+    assert done.code == 3
+    assert "--yes-run-unsandboxed" in done.err
+
+
+def test_a_guarantee_that_no_sandbox_here_holds_ends_with_3_and_the_remedy(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "reward.py").write_text(GOOD)
+    flags = ("--reward", str(tmp_path / "reward.py"), "--env", POINT, "--sandbox", "process")
+    done = call("train", *flags, "--sandbox-require", "cpu=hard")
+    assert done.code == 3
+    assert "process: cpu is soft, hard is required. Use --sandbox docker" in done.err
+
+
+def test_a_guarantee_that_there_is_not_is_the_callers_mistake() -> None:
+    done = call("train", "--env", POINT, "--sandbox-require", "speed=hard")
+    assert done.code == 2
+    assert "'speed=hard' is not understood; name each of files, network" in done.err
 
 
 def test_a_reader_that_closes_the_pipe_is_no_error(tmp_path: Path) -> None:

@@ -68,3 +68,11 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str) -> N
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gone\.yaml"):
         read_config(tmp_path / "gone.yaml")
+
+
+def test_the_sandbox_and_what_it_must_hold_are_one_text_for_every_job() -> None:
+    assert make_config({"env": "X"}).confinement == "auto"
+    config = make_config({"env": "X", "sandbox": "docker", "sandbox_require": "cpu=hard"})
+    assert config.confinement == "docker:cpu=hard"
+    with pytest.raises(ConfigError, match=r"sandbox_require.*is not understood"):
+        make_config({"env": "X", "sandbox_require": "cpu"})

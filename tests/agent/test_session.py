@@ -18,6 +18,7 @@ from rewardsmith.errors import (
     AwaitingFeedback,
     BudgetExhausted,
     ConfigError,
+    SandboxUnavailable,
     StoreError,
 )
 from rewardsmith.runs.store import RunStore
@@ -144,7 +145,9 @@ def test_a_recorded_answer_that_was_changed_is_found_by_its_hash(tmp_path: Path)
 
 
 def test_a_full_disk_loses_nothing_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    words = ("design", TEXT, *SMALL, *TINY, "--out", "run")
+    # Unconfined: a limit on files stands in for the disk here, and would stop a worker's memory.
+    unconfined = ("--sandbox", "none", "--yes-run-unsandboxed")
+    words = ("design", TEXT, *SMALL, *TINY, "--out", "run", *unconfined)
     cut = spawn(*words, "--max-tokens", "10", cwd=tmp_path)
     assert cut.code == 5, cut.err  # a run that has begun
     size = (tmp_path / "run" / "journal.jsonl").stat().st_size + 300
@@ -219,9 +222,23 @@ def test_the_estimate_stands_before_the_start(tmp_path: Path) -> None:
 
 def test_unconfined_code_is_announced_at_the_start_and_in_the_report(tmp_path: Path) -> None:
     told: list[str] = []
-    quick(tmp_path / "run", sandbox="none", view=lambda kind, **facts: told.append(kind))
+    quick(
+        tmp_path / "run",
+        sandbox="none",
+        yes_run_unsandboxed=True,
+        view=lambda kind, **facts: told.append(kind),
+    )
     assert told[:2] == ["run_started", "warning"]
     assert "was not confined" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_sandbox_that_holds_too_little_is_refused_before_anything_is_asked(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(SandboxUnavailable, match="process: cpu is soft, hard is required"):
+        quick(tmp_path / "run", sandbox="process", sandbox_require="cpu=hard")
+    with pytest.raises(SandboxUnavailable, match="none: time is none, soft is required"):
+        quick(tmp_path / "other", sandbox="none", sandbox_require="time=soft")
 
 
 def test_a_report_names_the_sandbox_that_auto_stood_for(tmp_path: Path) -> None:

@@ -58,7 +58,14 @@ def test_training_a_reward_says_fitness_with_its_unit(tmp_path: Path) -> None:
     told: list[str] = []
     facts, text = train_file(
         tmp_path / "reward.py",
-        {"env": POINT, "steps": 2000, "final_seeds": 2, "eval_episodes": 2, "sandbox": "none"},
+        {
+            "env": POINT,
+            "steps": 2000,
+            "final_seeds": 2,
+            "eval_episodes": 2,
+            "sandbox": "none",
+            "yes_run_unsandboxed": True,
+        },
         view=lambda kind, **_: told.append(kind),
     )
     assert "warning" in told

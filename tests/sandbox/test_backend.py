@@ -3,7 +3,7 @@
 import pytest
 
 from rewardsmith.errors import ConfigError, SandboxUnavailable
-from rewardsmith.sandbox.backend import Check, SelfTest, choose
+from rewardsmith.sandbox.backend import SelfTest, choose
 from rewardsmith.sandbox.backends import (
     engine_is_configured,
     fresh_choice,
@@ -11,6 +11,7 @@ from rewardsmith.sandbox.backends import (
     self_tests,
     step_down,
 )
+from rewardsmith.sandbox.guarantees import Check
 from rewardsmith.sandbox.process import ProcessBackend
 
 
