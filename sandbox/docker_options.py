@@ -8,6 +8,7 @@ from typing import Any
 
 from rewardsmith.sandbox.backend import Limits
 from rewardsmith.sandbox.child import FLAGS, environment
+from rewardsmith.sandbox.docker_seccomp import security_option
 from rewardsmith.sandbox.host_files import LIBRARY, MAIN, HostFiles
 from rewardsmith.sandbox.inside.watchdog import REPLIES, REQUESTS
 
@@ -114,7 +115,7 @@ def host_options(limits: Limits, settings: Settings, *, cpu_quota: bool) -> dict
         "network_mode": "none",
         "read_only": True,
         "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
+        "security_opt": ["no-new-privileges", security_option()],
         "ipc_mode": "none",  # no /dev/shm to fill
         "pids_limit": MOST_PROCESSES,
         "mem_limit": memory,

@@ -6,6 +6,7 @@ every attempt is dry and bounded: nothing is changed where a wall is missing.
 
 import contextlib
 import ctypes
+import errno
 import json
 import mmap
 import os
@@ -31,6 +32,8 @@ _MOST_FORKS = 64
 _GET_NO_NEW_PRIVS = 39
 _STEP = 1 << 24
 _BUSY_S = 0.4
+_DENIED = (errno.EPERM, errno.ENOSYS, errno.EACCES)
+_VSOCK = 40
 
 
 def _read(path: str) -> bytes:
@@ -76,13 +79,34 @@ def _can_open(path: str, flags: int) -> bool:
 
 
 def _can_connect(family: int, address: Any) -> bool:
-    with socket.socket(family, socket.SOCK_STREAM) as connection:
-        connection.settimeout(1.0)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as connection:
+            connection.settimeout(1.0)
             connection.connect(address)
-        except OSError:
-            return False
+    except OSError:
+        return False
     return True
+
+
+def _can_make_socket(family: int) -> bool:
+    try:
+        socket.socket(family, socket.SOCK_STREAM).close()
+    except OSError:
+        return False
+    return True
+
+
+def _reaches_kernel(numbers: tuple[int, int], *arguments: Any) -> bool:
+    """Whether the kernel answers a system call, be it with an error of its own.
+
+    Args:
+        numbers: on x86-64 and on ARM64.
+        arguments: such that nothing is changed where it is answered.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = numbers[os.uname().machine == "aarch64"]
+    result: int = libc.syscall(number, *arguments)
+    return result >= 0 or ctypes.get_errno() not in _DENIED
 
 
 def _has_rights() -> bool:
@@ -183,11 +207,36 @@ def _attempts(orders: Mapping[str, Any]) -> dict[str, Callable[[], bool]]:
         attempts["be the host's root"] = _is_root_outside
     if "forks" in orders:
         attempts["start many processes"] = _can_fork_many
+    if orders.get("filtered"):
+        attempts |= _filtered()
     if "cores" in orders:
         attempts["use a second core"] = lambda: _can_use_more_than(orders["cores"])
     if "fill_bytes" in orders:
         attempts["go over the memory limit"] = lambda: _can_fill(orders["fill_bytes"])
     return attempts
+
+
+def _filtered() -> dict[str, Callable[[], bool]]:
+    """Doors that lead into the kernel itself: a backend with a filter of its own closes them."""
+    return {
+        "open any socket": lambda: any(
+            map(_can_make_socket, (socket.AF_INET, socket.AF_UNIX, socket.AF_NETLINK))
+        ),
+        "open a socket to a hypervisor": lambda: _can_make_socket(_VSOCK),
+        "use io_uring": lambda: _reaches_kernel((425, 425), 1, None),
+        "use userfaultfd": lambda: _reaches_kernel((323, 282), -1),
+        "use bpf": lambda: _reaches_kernel((321, 280), -1, None, 0),
+        "use performance events": lambda: _reaches_kernel((298, 241), None, 0, -1, -1, 0),
+        "use keys": lambda: _reaches_kernel((250, 219), -1),
+        "trace a process": lambda: _reaches_kernel((101, 117), 16, 0, None, None),
+        "read another's memory": lambda: _reaches_kernel(
+            (310, 270), os.getpid(), None, 0, None, 0, 0
+        ),
+        "make a namespace": lambda: _reaches_kernel((272, 97), 0),
+        "enter a namespace": lambda: _reaches_kernel((308, 268), -1, 0),
+        "mount by the newer calls": lambda: _reaches_kernel((428, 428), -1, None, -1),
+        "change its personality": lambda: _reaches_kernel((135, 92), -1),
+    }
 
 
 def try_all(orders: Mapping[str, Any]) -> dict[str, list[str]]:

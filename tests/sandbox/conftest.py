@@ -1,11 +1,12 @@
 """The engine and the programs that the backends under test need: real ones, once per run."""
 
+import ctypes
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -81,6 +82,21 @@ def engine() -> Iterator[str]:
         process.terminate()
         process.wait(timeout=30)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def number_of() -> Callable[[str, str], int]:
+    """From a call's name and a machine to its number, by the library that engines use.
+
+    The number is -1 for a name that is unknown, and less for one that only other machines have.
+    """
+    try:
+        resolve = ctypes.CDLL("libseccomp.so.2").seccomp_syscall_resolve_name_arch
+    except OSError:
+        missing("libseccomp, which every engine on Linux brings, is not installed")
+    resolve.argtypes = (ctypes.c_uint32, ctypes.c_char_p)
+    tokens = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+    return lambda name, machine: int(resolve(tokens[machine], name.encode()))
 
 
 @pytest.fixture

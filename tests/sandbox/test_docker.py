@@ -16,6 +16,7 @@ from rewardsmith.sandbox.docker_options import (
     Settings,
     memory_limit,
 )
+from rewardsmith.sandbox.docker_seccomp import security_option
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_the_engine_was_asked_for_every_wall(docker_backend: DockerBackend) -> N
     assert host["CapDrop"] == ["ALL"]
     assert not host["CapAdd"]
     assert host["Privileged"] is False
-    assert host["SecurityOpt"] == ["no-new-privileges"], "the engine's own filter stays on"
+    assert host["SecurityOpt"] == ["no-new-privileges", security_option()]
     assert host["PidsLimit"] == MOST_PROCESSES
     assert host["Memory"] == host["MemorySwap"] == memory_limit(limits)
     assert host["PidMode"] == ""

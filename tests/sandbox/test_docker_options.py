@@ -18,6 +18,7 @@ from rewardsmith.sandbox.docker_options import (
     memory_limit,
     mounts,
 )
+from rewardsmith.sandbox.docker_seccomp import security_option
 from rewardsmith.sandbox.host_files import host_files
 from rewardsmith.sandbox.inside.launcher import Orders
 
@@ -55,7 +56,7 @@ def test_the_host_part_is_as_closed_as_an_engine_can_make_it() -> None:
     assert options["network_mode"] == options["ipc_mode"] == "none"
     assert options["read_only"] is True
     assert options["cap_drop"] == ["ALL"]
-    assert options["security_opt"] == ["no-new-privileges"]
+    assert options["security_opt"] == ["no-new-privileges", security_option()]
     assert options["mem_limit"] == options["memswap_limit"] == memory_limit(LIMITS)
     assert options["nano_cpus"] == 10**9
     forbidden = {"privileged", "pid_mode", "cap_add", "devices", "binds", "volumes_from", "tmpfs"}

@@ -1,9 +1,12 @@
 """The filter's program, run by a small interpreter of its own for both machines."""
 
 import struct
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from rewardsmith.sandbox.inside import landlock, launcher, outer, probe, seccomp
 from rewardsmith.sandbox.inside.landlock import ruleset
 from rewardsmith.sandbox.inside.seccomp import AUDIT_ARCH, CALLS, MAPPING, allow_list
 
@@ -71,3 +74,43 @@ def test_the_ruleset_grows_with_the_kernel() -> None:
     assert sizes == [8, 8, 8, 16, 16, 24, 24]
     (rights,) = struct.unpack_from("<Q", ruleset(5))
     assert rights == (1 << 16) - 1
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_numbers_are_those_of_the_names(
+    machine: str, number_of: Callable[[str, str], int]
+) -> None:
+    """Checked against libseccomp's tables: a wrong number would open another call."""
+    column = 0 if machine == "x86_64" else 1
+    ours = {**seccomp.CALLS, **seccomp.MAPPING, "seccomp": seccomp.SECCOMP}
+    theirs = {name: number_of(name, machine) for name in ours}
+    assert {name: numbers[column] for name, numbers in ours.items()} == theirs
+    assert launcher._CAPSET[machine] == number_of("capset", machine)
+    assert number_of("landlock_create_ruleset", machine) == landlock._CREATE_RULESET
+    assert number_of("landlock_restrict_self", machine) == landlock._RESTRICT_SELF
+
+
+PROBED = {
+    "io_uring_setup": (425, 425),
+    "userfaultfd": (323, 282),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "keyctl": (250, 219),
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "open_tree": (428, 428),
+    "personality": (135, 92),
+}
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_what_the_probes_try_is_what_they_say(
+    machine: str, number_of: Callable[[str, str], int]
+) -> None:
+    column = 0 if machine == "x86_64" else 1
+    text = Path(outer.__file__).read_text() + Path(probe.__file__).read_text()
+    for name, numbers in PROBED.items():
+        assert number_of(name, machine) == numbers[column], name
+        assert str(numbers[column]) in text
