@@ -70,11 +70,21 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         """The row of the state before the next step; None before the first reset."""
         return self._last
 
-    def restart_from(self, row: FloatArray) -> None:
-        """Takes ``row`` as the state before the next step (after a restore), within an episode."""
+    @property
+    def starts(self) -> bool:
+        """Whether the next step is the first of an episode."""
+        return self._starts
+
+    @property
+    def spec_id(self) -> str:
+        """The environment's id."""
+        return self._spec.id
+
+    def restart_from(self, row: FloatArray, *, starts: bool = False) -> None:
+        """Takes ``row`` as the state before the next step (after a restore)."""
         last = row.copy()
         last.flags.writeable = False
-        self._last, self._starts = last, False
+        self._last, self._starts = last, starts
 
     def _bound(self) -> Columns:
         # Environments create their bodies and simulators in __init__ or in reset, so bind late.

@@ -55,6 +55,14 @@ class PointEnv(gymnasium.Env[Observation, Any]):
         reward = -abs(self.position - self.target)
         return self._observation(), reward, abs(self.position) > LIMIT, False, {}
 
+    def capture_state(self) -> npt.NDArray[np.float64]:
+        """Returns position, velocity and target: all that a step depends on."""
+        return np.array((self.position, self.velocity, self.target))
+
+    def restore_state(self, state: npt.NDArray[np.float64]) -> None:
+        """Puts the point back to a captured state."""
+        self.position, self.velocity, self.target = (float(value) for value in state)
+
     def _observation(self) -> Observation:
         return np.array((self.position, self.velocity, self.target), dtype=np.float32)
 

@@ -4,6 +4,7 @@ A reward never influences the simulator within a rollout, so the environments gi
 program sees the rollout as one batch. The result is bit-identical to rewards given at every step.
 """
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -18,11 +19,16 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from rewardsmith.envs.task import BoolArray
 from rewardsmith.runs.training.policy import Policy
 from rewardsmith.runs.training.trainers import Watch
-from rewardsmith.runs.training.trainers.recording import RecordingVecEnv, dones_of
+from rewardsmith.runs.training.trainers.recording import (
+    RecordingVecEnv,
+    Underway,
+    dones_of,
+)
 from rewardsmith.runs.training.trainers.weights import finite, policy_of, spread
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 
+Arrays = dict[str, npt.NDArray[Any]]
 Float32Array = npt.NDArray[np.float32]
 
 
@@ -54,6 +60,19 @@ class ReturnScale:
             self._returns[dones[t]] = 0
         return out
 
+    def kept(self) -> Arrays:
+        """Returns all that the next call depends on."""
+        known = self._statistics
+        parts = {"returns": self._returns, "mean": known.mean, "var": known.var}
+        parts["count"] = np.asarray(known.count)
+        return {name: np.array(part) for name, part in parts.items()}
+
+    def put_back(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Takes what `kept` returned."""
+        self._returns[:] = arrays["returns"]
+        self._statistics.mean, self._statistics.var = arrays["mean"], arrays["var"]
+        self._statistics.count = float(arrays["count"])
+
 
 class _Episodes:
     """Sums of reward and steps of the episodes under way; finished ones go to SB3's log."""
@@ -72,6 +91,12 @@ class _Episodes:
                 self._returns[i], self._lengths[i] = 0.0, 0
         return ended
 
+    def kept(self) -> Arrays:
+        return {"returns": self._returns.copy(), "lengths": self._lengths.copy()}
+
+    def put_back(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        self._returns[:], self._lengths[:] = arrays["returns"], arrays["lengths"]
+
 
 class Deferred(BaseCallback):
     """Gets each rollout's rewards from ``source`` and hands them to the algorithm."""
@@ -84,21 +109,53 @@ class Deferred(BaseCallback):
         scale: ReturnScale | None,
     ) -> None:
         super().__init__()
+        self.recorder = recorder
         self._source = source
         self._watch = watch
-        self._recorder = recorder
         self._scale = scale
         self._episodes = _Episodes(recorder.num_envs)
+        self._underway: Underway | None = None
+        self._told = 0  # env steps at the last update that the watch has heard of
+
+    def keep_underway(self) -> None:
+        """Has the callback keep the steps of episodes under way, as a checkpoint needs them."""
+        self._underway = Underway()
+
+    def kept(self) -> Arrays:
+        """Returns the callback's part of a checkpoint; `keep_underway` was called at the start."""
+        assert self._underway is not None
+        parts = {"episodes": self._episodes.kept(), "underway": self._underway.kept()}
+        parts |= {} if self._scale is None else {"scale": self._scale.kept()}
+        return {f"{part}/{name}": a for part, found in parts.items() for name, a in found.items()}
+
+    def put_back(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Takes what `kept` returned, and has a reward with memory live through it again.
+
+        Raises:
+            Stopped: the reward program failed on the steps of the episodes under way.
+        """
+        self._episodes.put_back(_below("episodes", arrays))
+        if self._scale is not None:
+            self._scale.put_back(_below("scale", arrays))
+        underway = self._underway or Underway()
+        underway.put_back(_below("underway", arrays), self.recorder.num_envs)
+        batch = self._source.rewards(underway.steps, carry=True) if underway.steps else None
+        if isinstance(batch, Failure):
+            raise Stopped(batch)
+
+    def _on_training_start(self) -> None:
+        self._told = self.num_timesteps
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_start(self) -> None:
-        if self.num_timesteps > 0:
+        if self.num_timesteps > self._told:
             self._updated()
 
     def _on_training_end(self) -> None:
-        self._updated()
+        if self.num_timesteps > self._told:
+            self._updated()
         self.logger.dump(self.num_timesteps)
 
     def _on_rollout_end(self) -> None:
@@ -110,7 +167,9 @@ class Deferred(BaseCallback):
 
     def _rewards(self) -> tuple[Float32Array, BoolArray]:
         """Returns (T, N) rewards and episode ends of the steps since the last call."""
-        steps = self._recorder.take()
+        steps = self.recorder.take()
+        if self._underway is not None:
+            self._underway.add(steps)
         batch = self._source.rewards(steps, carry=True)
         if isinstance(batch, Failure):
             raise Stopped(batch)
@@ -133,6 +192,7 @@ class Deferred(BaseCallback):
     def _updated(self) -> None:
         if not finite(self.model.policy):
             raise Stopped(diverged("the policy's weights became NaN or infinite"))
+        self._told = self.num_timesteps
         scalars = self._watch.updated(self.num_timesteps, self._policy, self._spread)
         for name, value in scalars.items():
             self.logger.record(name, value)
@@ -173,6 +233,11 @@ class OffPolicy(Deferred):
     def _hand_over(self, rewards: Float32Array, dones: BoolArray) -> None:
         self._buffer().rewards[self._positions] = rewards
         self._positions.clear()
+
+
+def _below(prefix: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+    start = f"{prefix}/"
+    return {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}
 
 
 def diverged(what: str) -> Failure:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Literal, cast
 
 import gymnasium as gym
 import torch
@@ -13,6 +14,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from rewardsmith.errors import ConfigError, RewardsmithError, TrainingError
 from rewardsmith.runs.training.trainers import Order, Trained, Watch
+from rewardsmith.runs.training.trainers.checkpoints import last_step
+from rewardsmith.runs.training.trainers.continuing import go_on, keep
 from rewardsmith.runs.training.trainers.deferred import (
     Deferred,
     OffPolicy,
@@ -59,8 +62,9 @@ class Sb3:
         )
         seeded(recorder, order.seed)
         model.set_logger(_logger(order))
+        callback = self._callback(order, recorder, reward, watch)
         try:
-            model.learn(order.steps, callback=self._callback(order, recorder, reward, watch))
+            self._learn(order, model, callback)
         except Stopped as stop:
             return stop.failure
         except RewardsmithError:
@@ -70,6 +74,17 @@ class Sb3:
         finally:
             model.logger.close()
         return Trained(policy_of(model), model.num_timesteps)
+
+    def _learn(self, order: Order, model: BaseAlgorithm, callback: Deferred) -> None:
+        """Trains from the start or a checkpoint up to the order's last step."""
+        cast(Any, model).whole_steps = order.steps
+        if order.checkpoint is not None:
+            callback.keep_underway()
+        if order.resume is not None:
+            go_on(order, self.algorithm, model, callback)
+        left = last_step(order) - model.num_timesteps
+        model.learn(left, callback=callback, reset_num_timesteps=order.resume is None)
+        keep(order, self.algorithm, model, callback)
 
     def _callback(
         self, order: Order, recorder: RecordingVecEnv, reward: RewardSource, watch: Watch
@@ -110,7 +125,8 @@ def new_model(
     rate = float(arguments.pop("learning_rate"))
     linear = hyperparams.get("schedule", "constant") == "linear"
     try:
-        return (SAC if algorithm == "sac" else PPO)(
+        kind = _staged(SAC if algorithm == "sac" else PPO)
+        return kind(
             "MlpPolicy",
             env,
             learning_rate=(lambda left: left * rate) if linear else rate,
@@ -122,6 +138,23 @@ def new_model(
     # RuntimeError is torch's word for an impossible size and for a device that is not there.
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise ConfigError(f"{algorithm} refused its hyperparameters: {error}") from error
+
+
+class _Staged:
+    """Has schedules go by the whole training, of which one call of ``learn`` may be a part."""
+
+    whole_steps: int | None = None
+
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        # The class beside this one, in `_staged`, has the method.
+        super()._update_current_progress_remaining(  # type: ignore[misc]
+            num_timesteps, self.whole_steps or total_timesteps
+        )
+
+
+@cache
+def _staged(kind: type[PPO] | type[SAC]) -> type[PPO] | type[SAC]:
+    return type(kind.__name__, (_Staged, kind), {})
 
 
 def _policy_kwargs(algorithm: str, hyperparams: Mapping[str, Any], device: str) -> dict[str, Any]:
