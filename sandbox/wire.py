@@ -156,7 +156,15 @@ class Pipes:
             if not piece:
                 raise WireError("exited", "the worker is gone")
             buffer += piece
+            if len(buffer) < count:
+                in_time(deadline)  # bytes that drip in are never waited for, nor ever all there
         return bytes(buffer)
+
+
+def in_time(deadline: float) -> None:
+    """Raises WireError ``stalled`` after ``deadline`` (``time.monotonic()`` seconds)."""
+    if time.monotonic() >= deadline:
+        raise WireError("stalled", "the worker did not answer in time")
 
 
 def wait_for(descriptor: int, event: int, deadline: float) -> None:

@@ -143,6 +143,26 @@ def test_a_flood_does_not_keep_the_end_from_being_judged(ends: Ends) -> None:
     writer.join(5)
 
 
+def test_bytes_that_drip_in_are_cut_off_at_the_deadline() -> None:
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with mine, theirs:
+        pipes = AttachedPipes.over(mine)
+        for _ in range(100):
+            theirs.send(_piece(1, b"\x01"))
+        with pytest.raises(WireError) as caught:
+            pipes.receive(deadline=_soon(0.0))
+    assert caught.value.fault == "stalled"
+
+
+def test_closing_gives_up_the_lease_whoever_else_holds_the_socket() -> None:
+    """Else an engine goes on copying a flood, and takes half a minute to end the container."""
+    mine, theirs = socket.socketpair()
+    with theirs, mine.makefile("rb"):
+        AttachedPipes.over(mine).close()
+        theirs.settimeout(5)
+        assert theirs.recv(1) == b""
+
+
 def test_a_stream_that_no_engine_has_is_a_protocol_error(ends: Ends) -> None:
     pipes, theirs = ends
     theirs.sendall(_piece(7, b"x"))

@@ -1,5 +1,6 @@
 """The trusted end of the pipe believes nothing and never waits for ever."""
 
+import fcntl
 import os
 import struct
 import threading
@@ -108,6 +109,21 @@ def test_half_a_frame_is_a_stall_after_the_deadline(
         pipes.receive(deadline=_soon(0.05), blob_bytes=3)
     assert caught.value.fault == "stalled"
     assert time.monotonic() - began < 2.0
+
+
+def test_bytes_that_drip_in_are_cut_off_at_the_deadline() -> None:
+    """A worker that always has one more byte ready never lets this side wait, nor finish."""
+    reader, theirs = os.pipe2(os.O_NONBLOCK | os.O_DIRECT)  # a read takes what one write gave
+    fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 1 << 20)
+    try:
+        for byte in _frame(b'{"id": 1}' + b" " * 100):
+            os.write(theirs, bytes([byte]))
+        with pytest.raises(WireError) as caught:
+            Pipes(reader, theirs).receive(deadline=_soon(0.0))
+    finally:
+        os.close(reader)
+        os.close(theirs)
+    assert caught.value.fault == "stalled"
 
 
 def test_a_closed_pipe_is_an_exit(ends: tuple[Pipes, int, int]) -> None:
