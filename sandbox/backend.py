@@ -33,7 +33,8 @@ UNCONFINED_BANNER = (
 class Limits:
     """What one worker may use.
 
-    A call may take ``call_s`` plus ``row_s`` a row; ``total_s`` bounds the sum of all calls.
+    A call may take ``call_s`` plus ``row_s`` a row; ``total_s`` bounds the sum of all calls, and
+    ``idle_s`` (where there is a total) the time between them.
     ``memory_bytes`` is address space; ``region_bytes`` is the shared memory for one call's columns
     (larger calls are cut in pieces).
     """
@@ -44,6 +45,7 @@ class Limits:
     call_s: float = 10.0
     row_s: float = 2e-4
     total_s: float | None = None
+    idle_s: float = 60.0
     text_characters: int = 2000
 
 

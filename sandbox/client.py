@@ -72,6 +72,7 @@ class RewardClient:
         self._broken: Failure | None = None
         self._carried_envs: int | None = None
         self._request = 0
+        self._began = 0.0  # when the present call did, in seconds of the monotonic clock
         self.ledger = Ledger()
         self.printed = ""
         self.constants: frozenset[str] = frozenset()
@@ -100,7 +101,7 @@ class RewardClient:
             return self._parsed
         if steps.rows == 0:
             return RewardBatch(np.zeros(0), {})
-        began = time.monotonic()
+        self._began = began = time.monotonic()
         try:
             return self._rewards(self._parsed, steps, carry)
         finally:
@@ -183,14 +184,15 @@ class RewardClient:
         assert worker is not None
         region = worker.shared if worker.shared is not None else bytearray(call.out)
         write_columns(region, call)
-        seconds = self._limits.call_s + self._limits.row_s * call.rows
-        seconds = min(seconds, self._seconds_left())
+        allowed = self._limits.call_s + self._limits.row_s * call.rows
+        seconds = min(allowed, self._seconds_left() - (time.monotonic() - self._began))
         blob = b"" if worker.shared is not None else memoryview(region)
         reply = self._exchange(
             call.request(), seconds, blob, 0 if worker.shared else call.answer_bytes
         )
         if isinstance(reply, Failure):
-            return reply
+            stopped = reply.kind == "stalled" and seconds < allowed
+            return self._time_is_up(call.rows) if stopped else reply
         header, content = reply
         if "printed" in header:
             self.printed = (self.printed + cleaned(str(header.pop("printed")), 4096))[:4096]
@@ -207,11 +209,19 @@ class RewardClient:
         total = self._limits.total_s
         return math.inf if total is None else total - self.ledger.wall_s
 
-    def _time_is_up(self) -> Failure:
+    def _time_is_up(self, asked: int = 0) -> Failure:
+        """Says with numbers how slow the program was; ``asked`` rows came to no answer."""
         self.close()
-        used = f"{self.ledger.wall_s:.0f} of {self._limits.total_s:.0f} s"
+        rows, total = self.ledger.rows, self._limits.total_s or 1e-3
+        calls = self.ledger.calls
         self._broken = Failure(
-            kind="timeout", text=f"The rewards took {used} in all; compute less per step."
+            kind="timeout",
+            text=(
+                f"The reward is too slow: in the {total:.0f} s that all its calls may take it "
+                f"rewarded {rows} rows in {calls} calls, {rows / total:.0f} rows per second"
+                f"{f', and a call of {asked} rows was under way' if asked else ''}. "
+                "Compute on whole arrays, without loops over environments, and less per step."
+            ),
         )
         return self._broken
 

@@ -54,7 +54,9 @@ def memory_limit(limits: Limits) -> int:
 
 def lifetime(limits: Limits) -> float:
     """Returns after how many seconds a container ends in any case."""
-    return _LONGEST_S if limits.total_s is None else limits.total_s + limits.start_s + 60.0
+    if limits.total_s is None:
+        return _LONGEST_S
+    return min(_LONGEST_S, limits.total_s + limits.start_s + limits.idle_s)
 
 
 def launcher_orders(

@@ -257,8 +257,28 @@ def test_the_time_of_all_calls_is_bounded() -> None:
     slow = _body("for i in range(100000): height + 1", 'return height, {"h": height}')
     with RewardClient(slow, EXAMPLE_SPEC, limits=Limits(total_s=0.3)) as client:
         answers = [client.rewards(example_steps(8)) for _ in range(20)]
-    kinds = {answer.kind for answer in answers if isinstance(answer, Failure)}
-    assert kinds & {"timeout", "stalled"}
+    assert {answer.kind for answer in answers if isinstance(answer, Failure)} == {"timeout"}
+    failure = answers[-1]
+    assert isinstance(failure, Failure)
+    assert "too slow" in failure.text
+    assert "rows per second" in failure.text
+
+
+def test_a_call_that_the_end_of_all_time_cuts_short_is_too_slow_not_stuck() -> None:
+    slow = _body("while height[0] > 0.5: pass", "return height, {}")
+    limits = Limits(total_s=1.0, call_s=60.0)
+    steps = example_steps(8)
+    with RewardClient(slow, EXAMPLE_SPEC, limits=limits) as client:
+        steps.after["height"][:] = 0.0
+        assert isinstance(client.rewards(steps), RewardBatch)
+        steps.after["height"][:] = 1.0
+        failure = client.rewards(steps)
+        assert isinstance(failure, Failure)
+        assert failure.kind == "timeout"
+        assert "8 rows in 1 calls, 8 rows per second, and a call of 8 rows" in failure.text
+        again = client.rewards(steps)
+        assert isinstance(again, Failure)
+        assert again.kind == "timeout"
 
 
 def test_hidden_fields_and_fitness_are_never_passed() -> None:

@@ -1,6 +1,7 @@
 """What a container is asked to be: nothing in it depends on what this process knows or holds."""
 
 import json
+import math
 import re
 
 import pytest
@@ -49,6 +50,8 @@ def test_its_input_ends_with_the_connection() -> None:
 def test_a_lifetime_covers_every_call() -> None:
     assert lifetime(Limits(total_s=100.0, start_s=30.0)) > 130.0
     assert lifetime(LIMITS) > 24 * 3600
+    waits = Limits(total_s=100.0, idle_s=math.inf)
+    assert lifetime(waits) == lifetime(LIMITS), "time between calls is no time of calls"
 
 
 def test_the_host_part_is_as_closed_as_an_engine_can_make_it() -> None:
