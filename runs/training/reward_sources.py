@@ -1,13 +1,22 @@
 """The rewards a trainer can be given: a program in its worker, or the environment's own."""
 
+import math
 import time
 from types import TracebackType
 from typing import Self
 
 from rewardsmith.envs.step import Steps
 from rewardsmith.runs.records import Unit
+from rewardsmith.runs.training.auditing import AuditedReward
+from rewardsmith.sandbox.backend import Limits
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardBatch, RewardSource
+
+# The pace below which a reward is too slow to train with, and what its calls may take besides: far
+# from what honest programs need even where they work row by row, through an engine, on busy cores.
+LEAST_ROWS_PER_S = 2000.0
+_ALLOWANCE_S = 120.0
+_AUDIT_SHARE = 0.02  # of the time that all calls of a training may take
 
 
 class NativeReward:
@@ -23,12 +32,21 @@ class NativeReward:
 
 
 class MeteredReward:
-    """A reward source that counts its calls and their wall time, ``calls`` and ``wall_s``."""
+    """A reward source that counts its calls and their wall time, ``calls`` and ``wall_s``.
+
+    Both hold what audits asked and took.
+    """
 
     def __init__(self, source: RewardSource) -> None:
         self._source = source
-        self.calls = 0
+        self._audited = source if isinstance(source, AuditedReward) else None
+        self._own_calls = 0
         self.wall_s = 0.0
+
+    @property
+    def calls(self) -> int:
+        """How often a worker was asked."""
+        return self._own_calls + (self._audited.audit_calls if self._audited else 0)
 
     def rewards(self, steps: Steps, *, carry: bool = False) -> RewardBatch | Failure:
         """Returns the source's answer."""
@@ -36,7 +54,7 @@ class MeteredReward:
         try:
             return self._source.rewards(steps, carry=carry)
         finally:
-            self.calls += 1
+            self._own_calls += 1
             self.wall_s += time.perf_counter() - start
 
     def verdict(self) -> Failure | None:
@@ -44,7 +62,13 @@ class MeteredReward:
 
         Asked once, after the last rollout and before the policy is judged.
         """
-        return None
+        if self._audited is None:
+            return None
+        start = time.perf_counter()
+        try:
+            return self._audited.verdict()
+        finally:
+            self.wall_s += time.perf_counter() - start
 
     def close(self) -> None:
         """Closes the source."""
@@ -67,7 +91,30 @@ def open_reward(unit: Unit) -> MeteredReward:
     if unit.program is None:
         return MeteredReward(NativeReward())
     from rewardsmith.sandbox.client import RewardClient
+    from rewardsmith.sandbox.program import parse
 
-    return MeteredReward(
-        RewardClient(unit.program, unit.task.env, sandbox=unit.sandbox, mode=unit.mode)
+    program, limits = unit.program, training_limits(unit)
+
+    def fresh() -> RewardSource:
+        return RewardClient(
+            program, unit.task.env, sandbox=unit.sandbox, limits=limits, mode=unit.mode
+        )
+
+    parsed = parse(program)
+    audited = AuditedReward(
+        fresh(),
+        fresh,
+        memory=not isinstance(parsed, Failure) and parsed.uses_memory,
+        seed=int(unit.key, 16),  # always the same for a unit, and its program is never told
+        seconds=_AUDIT_SHARE * (limits.total_s or 0.0),
     )
+    return MeteredReward(audited)
+
+
+def training_limits(unit: Unit) -> Limits:
+    """Returns what the worker of a training may use: time in all for its steps at a slow pace.
+
+    A reward that is only slow is stopped there, with numbers, instead of making a training last.
+    """
+    total_s = _ALLOWANCE_S + unit.steps / LEAST_ROWS_PER_S
+    return Limits(total_s=total_s, idle_s=math.inf)

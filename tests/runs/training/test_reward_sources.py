@@ -8,10 +8,18 @@ from rewardsmith.envs import toy
 from rewardsmith.envs.collect import random_act, rollout
 from rewardsmith.envs.step import Steps
 from rewardsmith.runs.records import Unit
+from rewardsmith.runs.training.auditing import AuditedReward
 from rewardsmith.runs.training.job import with_returns
 from rewardsmith.runs.training.judging import Judgement, judge
-from rewardsmith.runs.training.reward_sources import MeteredReward, NativeReward, open_reward
+from rewardsmith.runs.training.reward_sources import (
+    LEAST_ROWS_PER_S,
+    MeteredReward,
+    NativeReward,
+    open_reward,
+    training_limits,
+)
 from rewardsmith.sandbox.client import RewardClient
+from rewardsmith.sandbox.docker_options import lifetime
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardBatch
 
@@ -86,13 +94,51 @@ def test_a_unit_without_a_program_gets_no_worker() -> None:
 def test_a_units_program_is_run_in_a_worker_with_its_mode_and_fails_as_a_value() -> None:
     program = "def compute_reward(distance):\n    return -distance, {'near': -distance}\n"
     with open_reward(unit(program=program)) as source:
-        assert isinstance(source._source, RewardClient)
+        assert isinstance(source._source, AuditedReward)
         batch = source.rewards(STEPS)
         assert isinstance(batch, RewardBatch)
         np.testing.assert_allclose(batch.total, -STEPS.after["distance"])
     broken = "def compute_reward(distance):\n    return -distance / 0.0, {}\n"
     with open_reward(unit(program=broken, mode="rows")) as source:
         assert isinstance(source.rewards(STEPS), Failure)
+
+
+IMPURE = """
+N = [0]
+
+def compute_reward(distance):
+    N[0] += 1
+    return -distance + (N[0] > 3), {"near": -distance}
+"""
+
+
+def test_a_verdict_is_that_of_the_audits_and_its_calls_and_time_are_counted() -> None:
+    with open_reward(unit(program=IMPURE)) as source:
+        for _ in range(5):
+            assert isinstance(source.rewards(STEPS, carry=True), RewardBatch)
+        assert source.calls == 5
+        before = source.wall_s
+        failure = source.verdict()
+        assert failure is not None
+        assert failure.kind == "impure"
+        assert source.calls > 5
+        assert source.wall_s > before
+
+
+def test_an_honest_program_and_the_environments_own_reward_have_no_verdict() -> None:
+    honest = IMPURE.replace("N[0] > 3", "0.0")
+    for program in (honest, None):
+        with open_reward(unit(program=program)) as source:
+            source.rewards(STEPS, carry=True)
+            assert source.verdict() is None
+
+
+def test_a_training_s_worker_has_time_for_its_steps_and_waits_as_long_as_it_takes() -> None:
+    small, large = (training_limits(unit(steps=steps)) for steps in (0, 10**6))
+    assert small.total_s is not None
+    assert large.total_s == small.total_s + 10**6 / LEAST_ROWS_PER_S
+    assert large.total_s < 3600
+    assert lifetime(large) > 24 * 3600, "a container waits through hours of training"
 
 
 def judged() -> Judgement:
