@@ -19,6 +19,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from rewardsmith.envs.task import BoolArray
 from rewardsmith.runs.training.policy import Policy
 from rewardsmith.runs.training.trainers import Watch
+from rewardsmith.runs.training.trainers.divergence import WEIGHTS, diverged, single_precision
 from rewardsmith.runs.training.trainers.recording import (
     RecordingVecEnv,
     Underway,
@@ -173,10 +174,9 @@ class Deferred(BaseCallback):
         batch = self._source.rewards(steps, carry=True)
         if isinstance(batch, Failure):
             raise Stopped(batch)
-        with np.errstate(over="ignore"):
-            raw = batch.total.astype(np.float32).reshape(-1, steps.num_envs)
-        if not np.isfinite(raw).all():
-            raise Stopped(_too_large(batch))
+        raw = single_precision(batch, steps.num_envs)
+        if isinstance(raw, Failure):
+            raise Stopped(raw)
         dones = dones_of(steps)
         self._log(batch, raw, dones)
         return (raw if self._scale is None else self._scale.scaled(raw, dones)), dones
@@ -191,7 +191,7 @@ class Deferred(BaseCallback):
 
     def _updated(self) -> None:
         if not finite(self.model.policy):
-            raise Stopped(diverged("the policy's weights became NaN or infinite"))
+            raise Stopped(diverged(WEIGHTS))
         self._told = self.num_timesteps
         scalars = self._watch.updated(self.num_timesteps, self._policy, self._spread)
         for name, value in scalars.items():
@@ -238,17 +238,3 @@ class OffPolicy(Deferred):
 def _below(prefix: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Arrays:
     start = f"{prefix}/"
     return {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}
-
-
-def diverged(what: str) -> Failure:
-    """Returns the failure of a training under whose reward the policy fell apart."""
-    return Failure(
-        kind="diverged",
-        text=f"training diverged: {what}. Keep the reward of one step within about -10 and 10, and "
-        "free of jumps by orders of magnitude.",
-    )
-
-
-def _too_large(batch: RewardBatch) -> Failure:
-    worst = float(np.max(np.abs(batch.total)))
-    return diverged(f"a step's total reward reached {worst:.3g}, beyond single precision")

@@ -12,6 +12,7 @@ from rewardsmith.envs.collect import steps_of
 from rewardsmith.envs.recorder import KEY, Row, make_env
 from rewardsmith.envs.step import Steps
 from rewardsmith.envs.task import EnvSpec
+from rewardsmith.runs.training.trainers.starts import first_seed
 
 
 def flat_env(spec: EnvSpec) -> gym.Env[Any, Any]:
@@ -144,5 +145,4 @@ def dones_of(steps: Steps) -> npt.NDArray[np.bool_]:
 
 def seeded(env: DummyVecEnv, seed: int) -> None:
     """Sets the reset seeds of a training far from those of any judged episode."""
-    first = np.random.SeedSequence([seed, 0x7261696E]).generate_state(1)[0]
-    env.seed(2**31 + int(first) % 2**30)
+    env.seed(first_seed(seed))

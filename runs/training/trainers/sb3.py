@@ -22,8 +22,8 @@ from rewardsmith.runs.training.trainers.deferred import (
     OnPolicy,
     ReturnScale,
     Stopped,
-    diverged,
 )
+from rewardsmith.runs.training.trainers.divergence import WEIGHTS, diverged
 from rewardsmith.runs.training.trainers.recording import RecordingVecEnv, seeded
 from rewardsmith.runs.training.trainers.weights import finite, policy_of
 from rewardsmith.sandbox.failure import Failure
@@ -158,11 +158,14 @@ def _staged(kind: type[PPO] | type[SAC]) -> type[PPO] | type[SAC]:
 
 
 def _policy_kwargs(algorithm: str, hyperparams: Mapping[str, Any], device: str) -> dict[str, Any]:
+    # The same update in one kernel instead of a dozen: a quarter of the time of a minibatch.
+    optimizer: dict[str, Any] = {"fused": True} if device == "cpu" else {}
+    if algorithm == "ppo":
+        optimizer["eps"] = 1e-5  # the default of its policy, lost where other arguments are given
     kwargs: dict[str, Any] = {
         "net_arch": list(hyperparams["net_arch"]),
         "activation_fn": _ACTIVATIONS[hyperparams["activation"]],
-        # The same update in one kernel instead of a dozen: a quarter of the time of a minibatch.
-        "optimizer_kwargs": {"fused": True} if device == "cpu" else {},
+        "optimizer_kwargs": optimizer,
     }
     if "log_std_init" in hyperparams:
         kwargs["log_std_init"] = float(hyperparams["log_std_init"])
@@ -180,7 +183,7 @@ def _logger(order: Order) -> Logger:
 def _fault(model: BaseAlgorithm, error: Exception) -> Failure:
     """Says whose fault an exception is: torch refuses a distribution whose parameters are NaN."""
     if not finite(model.policy):
-        return diverged("the policy's weights became NaN or infinite")
+        return diverged(WEIGHTS)
     raise TrainingError(
         f"{type(model).__name__} stopped with {type(error).__name__}: {error}"
     ) from error

@@ -24,8 +24,8 @@ from rewardsmith.runs.training.trainers.deferred import (
     ReturnScale,
     Stopped,
     _Episodes,
-    diverged,
 )
+from rewardsmith.runs.training.trainers.divergence import diverged
 from rewardsmith.runs.training.trainers.recording import RecordingVecEnv, dones_of, seeded
 from rewardsmith.runs.training.trainers.sb3 import new_model
 from rewardsmith.sandbox.failure import Failure

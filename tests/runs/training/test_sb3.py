@@ -191,3 +191,19 @@ def test_trained_models_are_those_of_stable_baselines3() -> None:
     assert isinstance(new_model("sac", venv, small("sac"), seed=0, device="cpu"), SAC)
     with pytest.raises(ConfigError, match="refused"):
         new_model("ppo", venv, params | {"nonsense": 1}, seed=0, device="cpu")
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
+def test_the_optimiser_is_stable_baselines3s_own_but_for_being_fused(algorithm: Any) -> None:
+    venv = DummyVecEnv([lambda: make_env(CONTINUOUS)])
+    model: Any = new_model(algorithm, venv, small(algorithm, batch_size=32), seed=0, device="cpu")
+    plain: Any = (
+        PPO("MlpPolicy", venv, n_steps=64, device="cpu")
+        if algorithm == "ppo"
+        else SAC("MlpPolicy", venv, device="cpu")
+    )
+    ours, theirs = (
+        getattr(made.policy, "actor", made.policy).optimizer.defaults for made in (model, plain)
+    )
+    for name in ("eps", "betas", "weight_decay", "amsgrad"):
+        assert ours[name] == theirs[name], name
