@@ -16,6 +16,7 @@ _EXTRA: dict[str, dict[str, Any]] = {
             "normalize_advantage": True},
     "sac": {"use_sde": True, "sde_sample_freq": 4, "log_std_init": -1.0, "target_entropy": "auto"},
 }  # fmt: skip
+_EXTRA["fast"] = _EXTRA["ppo"]
 _RANGES = {
     **dict.fromkeys(("gamma", "gae_lambda", "tau"), (0, 1)),
     "log_std_init": (-math.inf, math.inf),

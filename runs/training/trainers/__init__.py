@@ -111,6 +111,7 @@ class Unwatched:
 
 TRAINERS: dict[str, str] = {
     "ppo": "rewardsmith.runs.training.trainers.sb3:ppo",
+    "fast": "rewardsmith.runs.training.trainers.fast:ppo",
     "sac": "rewardsmith.runs.training.trainers.sb3:sac",
     "toy": "rewardsmith.runs.training.trainers.toy:search",
 }

@@ -164,3 +164,10 @@ def test_trainers_are_found_by_short_name_or_reference() -> None:
 def test_an_unknown_trainer_is_an_error_of_the_callers(name: str) -> None:
     with pytest.raises(ConfigError, match=f"trainer {name!r}"):
         find_trainer(name)
+
+
+@pytest.mark.parametrize("env_id", ["Hopper-v5", "LunarLander-v3", "Unheard-v0"])
+def test_the_fast_trainer_has_the_numbers_of_ppo_and_knows_the_same_names(env_id: str) -> None:
+    changes = {"target_kl": 0.1, "log_std_init": -1.0}
+    assert hyperparams("fast", env_id, changes) == hyperparams("ppo", env_id, changes)
+    assert default_steps(env_id, "fast") == default_steps(env_id, "ppo")

@@ -34,8 +34,9 @@ SMALL: Mapping[str, dict[str, Any]] = {
             "learning_starts": 20, "net_arch": [8], "buffer_size": 200},
     "toy": {"population": 3, "episodes": 1},
 }  # fmt: skip
-CASES = [("ppo", CONTINUOUS), ("ppo", DISCRETE), ("sac", CONTINUOUS), ("toy", CONTINUOUS),
-         ("toy", DISCRETE)]  # fmt: skip
+SMALL = {**SMALL, "fast": SMALL["ppo"]}
+CASES = [("ppo", CONTINUOUS), ("ppo", DISCRETE), ("fast", CONTINUOUS), ("fast", DISCRETE),
+         ("sac", CONTINUOUS), ("toy", CONTINUOUS), ("toy", DISCRETE)]  # fmt: skip
 NAMES = [f"{name}-{'discrete' if spec is DISCRETE else 'continuous'}" for name, spec in CASES]
 BOTH = pytest.mark.parametrize(("trainer", "spec"), CASES, ids=NAMES)
 
@@ -170,17 +171,21 @@ def test_deviations_are_told_of_gaussian_policies_alone(tmp_path: Path) -> None:
         ("ppo", CONTINUOUS, {}),
         ("ppo", DISCRETE, {}),
         ("ppo", CONTINUOUS, {"use_sde": True}),
+        ("fast", CONTINUOUS, {}),
+        ("fast", DISCRETE, {}),
+        ("fast", CONTINUOUS, {"use_sde": True}),
         ("sac", CONTINUOUS, {}),
         ("toy", CONTINUOUS, {}),
     ):
         told: list[float | None] = []
         trained(trainer, spec, None, Asks(), **changes)
-        gaussian = (trainer == "ppo" and spec is CONTINUOUS and not changes) or trainer == "toy"
+        plain = trainer in ("ppo", "fast") and spec is CONTINUOUS and not changes
+        gaussian = plain or trainer == "toy"
         assert all((value is not None) == gaussian for value in told), (trainer, changes)
         assert told
 
 
-@pytest.mark.parametrize("trainer", ["ppo", "sac"])
+@pytest.mark.parametrize("trainer", ["ppo", "fast", "sac"])
 @pytest.mark.parametrize("device", ["cpu", "auto"])
 def test_a_device_can_be_named_or_left_to_the_machine(trainer: str, device: str) -> None:
     params = hyperparams(trainer, CONTINUOUS.id, SMALL[trainer])
@@ -188,7 +193,7 @@ def test_a_device_can_be_named_or_left_to_the_machine(trainer: str, device: str)
     assert isinstance(find_trainer(trainer).train(order, NativeReward(), Unwatched()), Trained)
 
 
-@pytest.mark.parametrize("trainer", ["ppo", "sac"])
+@pytest.mark.parametrize("trainer", ["ppo", "fast", "sac"])
 def test_a_device_that_does_not_exist_is_an_error_of_the_callers(trainer: str) -> None:
     params = hyperparams(trainer, CONTINUOUS.id, SMALL[trainer])
     order = Order(CONTINUOUS, params, seed=3, steps=32, device="abacus")
@@ -212,7 +217,7 @@ def compute_reward(position, memory):
 """
 
 
-@pytest.mark.parametrize("trainer", ["ppo", "sac", "toy"])
+@pytest.mark.parametrize("trainer", ["ppo", "fast", "sac", "toy"])
 def test_memory_counts_the_steps_of_each_episode_over_all_rollouts(trainer: str) -> None:
     ages: list[np.ndarray[Any, Any]] = []
 
@@ -238,6 +243,7 @@ def test_memory_counts_the_steps_of_each_episode_over_all_rollouts(trainer: str)
 def preset_cases() -> Iterator[tuple[str, str]]:
     for task_id in task_ids():
         yield task_id, "ppo"
+        yield task_id, "fast"
         if task_id not in ("LunarLander-v3", "rewardsmith/Point-v0-discrete"):
             yield task_id, "sac"
 
@@ -247,6 +253,7 @@ def lightened(trainer: str, env_id: str) -> dict[str, Any]:
     preset = hyperparams(trainer, env_id)
     small = {
         "ppo": {"n_envs": 2, "n_steps": 8, "batch_size": 8, "n_epochs": 1},
+        "fast": {"n_envs": 2, "n_steps": 8, "batch_size": 8, "n_epochs": 1},
         "sac": {"n_envs": 2, "learning_starts": 8, "batch_size": 8, "buffer_size": 100},
     }
     return {**preset, **small[trainer]}
