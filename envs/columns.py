@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rewardsmith.envs.sources import SourceError, checked, resolved
+from rewardsmith.envs.sources import BOUND, SourceError, checked, resolved
 from rewardsmith.envs.task import EnvSpec, Field, FloatArray
 from rewardsmith.errors import ConfigError
 
@@ -150,6 +150,24 @@ def _function(
     exec(code, namespace)  # noqa: S102
     fill: Callable[[FloatArray, Any, Mapping[str, Any]], None] = namespace["fill"]
     return fill
+
+
+def function_of(
+    tree: ast.expr, parameters: tuple[str, ...], names: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """Compiles one checked expression into a function of ``parameters``.
+
+    Args:
+        tree: an expression over the parameters, ``names`` and what every source may use.
+        parameters: names of the arguments, in order.
+        names: further names.
+    """
+    arguments = ast.arguments([], [ast.arg(name) for name in parameters], None, [], [], None, [])
+    expression = ast.fix_missing_locations(ast.Expression(ast.Lambda(arguments, tree)))
+    code: CodeType = compile(expression, "<environment card>", "eval")
+    # Trusted, as above.
+    made: Callable[..., Any] = eval(code, {**BOUND, **names, "__builtins__": {}})  # noqa: S307
+    return made
 
 
 def explain(spec: EnvSpec, env: Any, obs: Any, info: Mapping[str, Any]) -> None:

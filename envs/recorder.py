@@ -125,7 +125,7 @@ def plain_env(
 
         toy_env.register()
     try:
-        with _quiet_loading(env_id):
+        with quiet_loading(env_id):
             return gymnasium.make(
                 env_id, max_episode_steps=max_steps, disable_env_checker=True, **kwargs
             )
@@ -142,7 +142,7 @@ def plain_env(
 
 
 @contextlib.contextmanager
-def _quiet_loading(env_id: str) -> Iterator[None]:
+def quiet_loading(env_id: str) -> Iterator[None]:
     """Keeps MuJoCo from writing a remark on Gymnasium's own models into MUJOCO_LOG.TXT here.
 
     Only while the model is loaded: what MuJoCo warns of in a simulation stays loud.

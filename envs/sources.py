@@ -35,7 +35,7 @@ NAMES = {
     "sum": "sum",
 }
 _SIMULATOR = ("qpos", "qvel", "ctrl")
-_PLACES = {
+PLACES = {
     "sensor": ("sensor", "data"),
     "xpos": ("body", "xpos"),
     "xquat": ("body", "xquat"),
@@ -43,8 +43,8 @@ _PLACES = {
     "site": ("site", "xpos"),
     "geom": ("geom", "xpos"),
 }
-_BOUND = {"np": np, "math": math, "abs": abs, "float": float, "len": len, "min": min, "max": max}
-_BOUND["sum"] = sum
+BOUND = {"np": np, "math": math, "abs": abs, "float": float, "len": len, "min": min, "max": max}
+BOUND["sum"] = sum
 
 
 class SourceError(ValueError):
@@ -99,15 +99,15 @@ class _Resolver(ast.NodeTransformer):
             self.names[node.id] = getattr(_data(self.bare, node.id), node.id)
         elif node.id == "env":
             self.names["env"] = self.bare
-        elif node.id in _BOUND:
-            self.names[node.id] = _BOUND[node.id]
-        elif node.id in _PLACES or node.id == "touching":
+        elif node.id in BOUND:
+            self.names[node.id] = BOUND[node.id]
+        elif node.id in PLACES or node.id == "touching":
             raise SourceError(f"{node.id} wants names in quotes: {NAMES[node.id]}")
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if name in _PLACES:
+        if name in PLACES:
             (wanted,) = _literals(node, name, 1)
             return self._constant(_place(self.bare, name, wanted))
         if name == "touching":
@@ -163,7 +163,7 @@ def _data(bare: Any, name: str) -> Any:
 
 
 def _place(bare: Any, name: str, wanted: str) -> Any:
-    kind, attribute = _PLACES[name]
+    kind, attribute = PLACES[name]
     data = _data(bare, name)
     known = _names(bare.model, kind)
     if wanted not in known:

@@ -94,5 +94,6 @@ def make_batched(spec: EnvSpec, num_envs: int, *, threads: int = 1) -> BatchedEn
         ConfigError: the environment cannot be made, or its card does not fit it.
     """
     from rewardsmith.envs.vector.loop import LoopEnv
+    from rewardsmith.envs.vector.physics import physics_batch
 
-    return LoopEnv(spec, num_envs)
+    return physics_batch(spec, num_envs, threads) or LoopEnv(spec, num_envs)
