@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Rules:
     wall_s: float | None = None
     attempts: int = 2
     command: tuple[str, ...] = (sys.executable, "-P", "-m", "rewardsmith.runs.training.job")
+    stack: tuple[str, ...] = (sys.executable, "-P", "-m", "rewardsmith.runs.training.stack")
 
 
 class Cancelled(Exception):
@@ -79,11 +80,40 @@ def _attempt(
     watch: Callable[[dict[str, Any]], None],
 ) -> int | None:
     """Returns the exit code of one process, None if it was stopped at the wall limit."""
-    for stale in (files.ERROR, files.PROGRESS):
-        (folder / stale).unlink(missing_ok=True)  # of an attempt before this one
-    with (folder / files.LOG).open("ab") as log:
+    look = Progress(folder, watch)
+    return run_process((folder,), rules.command, rules.wall_s, core=core, cancel=cancel, look=look)
+
+
+def run_process(
+    folders: Sequence[Path],
+    command: Sequence[str],
+    wall_s: float | None,
+    *,
+    core: int | None,
+    cancel: threading.Event,
+    look: Callable[[], None],
+) -> int | None:
+    """Runs ``command`` on the folders; what it says goes to the first one's log.
+
+    Args:
+        folders: of the units, which lie written in them.
+        command: what to run; the folders are its last arguments.
+        wall_s: the longest that it may take, None for no limit.
+        core: the core to keep it on, None for any.
+        cancel: ends it when set.
+        look: called twice a second while it runs.
+
+    Returns:
+        The exit code, None if it was stopped at the wall limit.
+
+    Raises:
+        Cancelled: ``cancel`` was set.
+    """
+    for stale in (folder / name for folder in folders for name in (files.ERROR, files.PROGRESS)):
+        stale.unlink(missing_ok=True)  # of an attempt before this one
+    with (folders[0] / files.LOG).open("ab") as log:
         process = subprocess.Popen(
-            [*rules.command, str(folder.resolve())],
+            [*command, *(str(folder.resolve()) for folder in folders)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -92,9 +122,24 @@ def _attempt(
         )
     try:
         _pin(process.pid, core)
-        return _wait(process, folder, rules, cancel, watch)
+        return _wait(process, wall_s, cancel, look)
     finally:
         end_group(process)
+
+
+class Progress:
+    """Tells ``watch`` of a folder's ``progress.json`` whenever it has changed."""
+
+    def __init__(self, folder: Path, watch: Callable[[dict[str, Any]], None]) -> None:
+        self._path, self._watch = folder / files.PROGRESS, watch
+        self._last: dict[str, Any] | None = None
+
+    def __call__(self) -> None:
+        """Looks once."""
+        state = files.read_json(self._path)
+        if state is not None and state != self._last:
+            self._last = state
+            self._watch(state)
 
 
 def _pin(pid: int, core: int | None) -> None:
@@ -107,24 +152,20 @@ def _pin(pid: int, core: int | None) -> None:
 
 def _wait(
     process: subprocess.Popen[bytes],
-    folder: Path,
-    rules: Rules,
+    wall_s: float | None,
     cancel: threading.Event,
-    watch: Callable[[dict[str, Any]], None],
+    look: Callable[[], None],
 ) -> int | None:
     start = shown = time.monotonic()
-    last: dict[str, Any] | None = None
     while (code := process.poll()) is None:
         if cancel.wait(_POLL_S):
             raise Cancelled
         now = time.monotonic()
-        if rules.wall_s is not None and now - start > rules.wall_s:
+        if wall_s is not None and now - start > wall_s:
             return None
         if now - shown >= _PROGRESS_EVERY_S:
-            shown, state = now, files.read_json(folder / files.PROGRESS)
-            if state is not None and state != last:
-                last = state
-                watch(state)
+            shown = now
+            look()
     return code
 
 

@@ -58,7 +58,7 @@ def run_job(folder: Path) -> TrainingReport:
         watch = CurveWatch(unit, folder)
         outcome = _train(unit, folder, reward, watch) if unit.steps > 0 else None
         report = reported(unit, folder, reward, watch, outcome)
-    return written(folder, report, reward, wall_s=time.monotonic() - start, cpu_s=_cpu_s())
+    return written(folder, report, reward, wall_s=time.monotonic() - start, cpu_s=cpu_seconds())
 
 
 def written(
@@ -232,7 +232,8 @@ def visible(steps: Steps, spec: EnvSpec) -> Steps:
     )
 
 
-def _cpu_s() -> float:
+def cpu_seconds() -> float:
+    """Returns the processor time of this process and of its children that have ended."""
     own, children = (resource.getrusage(who) for who in (0, resource.RUSAGE_CHILDREN))
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 

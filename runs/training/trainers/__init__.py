@@ -117,6 +117,15 @@ TRAINERS: dict[str, str] = {
 }
 
 
+# Built-in names whose trainers are stack trainers, so that nobody has to import one to know.
+STACKS: set[str] = set()
+
+
+def stackable(name: str) -> bool:
+    """Says whether several orders of this trainer can be carried out at once (`StackTrainer`)."""
+    return name in STACKS if name in TRAINERS else isinstance(find_trainer(name), StackTrainer)
+
+
 def find_trainer(name: str) -> Trainer:
     """Returns the trainer of that short name, or the one at ``module:attr``.
 
