@@ -10,7 +10,7 @@ import numpy as np
 from rewardsmith.agent.accounts import ledger_of, limits_of, model_names
 from rewardsmith.agent.asking import TimedOut, within
 from rewardsmith.agent.budget import BudgetedModel, Ledger, check_price, price_of
-from rewardsmith.agent.choices import critic_rounds, model_spec, recipe_of, worker_count
+from rewardsmith.agent.choices import critic_rounds, executor_of, model_spec, recipe_of
 from rewardsmith.agent.config import RunConfig
 from rewardsmith.agent.developing import Ask, Check, Workbench
 from rewardsmith.agent.llm import LanguageModel, Reply, Request, Role
@@ -55,7 +55,7 @@ def assemble(
         config: its configuration.
         view: is told what happens.
         recorded: a run whose recorded answers are given instead of asking any model.
-        executor: trains the units; a pool of this machine's cores if None.
+        executor: trains the units; the configuration's if None.
     """
     task = store.task()
     ledger, bank = ledger_of(store, config), Bank(store.bank_path)
@@ -69,7 +69,7 @@ def assemble(
         repair_turns=config.repair_turns,
         critic_rounds=critic_rounds(config),
     )
-    pool = executor or _pool(config)
+    pool = executor or executor_of(config)
     prover = Prover(store, bank, pool, ledger, view)
     agent = Agent(
         store=store,
@@ -81,12 +81,6 @@ def assemble(
         parallel_asks=1 if model_spec(config, "designer").startswith("local") else 8,
     )
     return Crew(agent, ledger)
-
-
-def _pool(config: RunConfig) -> Executor:
-    from rewardsmith.runs.executors.local import Local
-
-    return Local(workers=worker_count(config))
 
 
 def check_models(config: RunConfig) -> None:

@@ -11,6 +11,7 @@ from rewardsmith.agent.proving import Recipe
 from rewardsmith.envs.registry import find_task
 from rewardsmith.envs.task import Task
 from rewardsmith.errors import ConfigError
+from rewardsmith.runs.executors import Executor, find_executor
 
 
 def task_of(config: RunConfig) -> Task:
@@ -77,6 +78,20 @@ def worker_count(config: RunConfig) -> int:
         return config.workers
     usable = getattr(os, "sched_getaffinity", None)
     return len(usable(0)) if usable else os.cpu_count() or 1
+
+
+def executor_of(config: RunConfig) -> Executor:
+    """Returns where the trainings of a configuration run.
+
+    Raises:
+        ConfigError: there is no such executor, or it refuses its arguments.
+    """
+    arguments: dict[str, Any] = dict(config.executor_args)
+    if config.executor == "local":
+        arguments = {"workers": worker_count(config)} | arguments
+    elif config.workers and config.executor in ("ray", "slurm"):
+        arguments = {"workers": config.workers} | arguments
+    return find_executor(config.executor, **arguments)
 
 
 def _hyperparams_file(path: Path | None) -> dict[str, Any]:

@@ -18,7 +18,8 @@ SandboxName = Literal["auto", "docker", "bubblewrap", "process", "none"]
 # What may differ between two starts of the same run: where it lies, its limits, its helpers.
 NOT_IDENTITY = {
     "out", "workers", "pause_after", "max_usd", "max_tokens", "max_steps", "max_time_s", "prices",
-    "llm_timeout_s", "sandbox_require", "yes_run_unsandboxed",
+    "llm_timeout_s", "sandbox_require", "yes_run_unsandboxed", "executor",
+    "executor_args",
 }  # fmt: skip
 
 
@@ -58,6 +59,8 @@ class RunConfig(BaseModel):
     yes_run_unsandboxed: bool = False  # for sandbox "none" where nobody sits at a terminal
     device: str = "auto"
     workers: int | None = Field(None, ge=1)
+    executor: str = "local"  # serial, local, ray, slurm or module:attr
+    executor_args: dict[str, str | int | float | bool | None] = {}
     out: Path | None = None
     pause_after: bool = False  # stop after every generation and wait for a person
     video: bool = True

@@ -39,6 +39,8 @@ FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--eval-episodes", "eval_episodes", int, "judged episodes per training"),
     ("--out", "out", Path, "folder of the run (default: results/<env>-<hash>)"),
     ("--workers", "workers", int, "trainings at a time (default: one per core)"),
+    ("--executor", "executor", str, "where trainings run: serial, local or module:attr"),
+    ("--executor-arg", "executor_args", list, "KEY=VALUE for the executor; may be repeated"),
     ("--sandbox", "sandbox", str, SANDBOXES),
     ("--sandbox-require", "sandbox_require", str, REQUIRE),
     ("--yes-run-unsandboxed", "yes_run_unsandboxed", bool, UNSANDBOXED),
@@ -54,7 +56,17 @@ FLAGS: tuple[tuple[str, str, type, str], ...] = (
 
 # What `resume` takes: what may differ between two starts of one run.
 LIMITS = frozenset(
-    {"max_usd", "max_tokens", "max_steps", "max_time_s", "workers", "prices", "llm_timeout_s"}
+    {
+        "max_usd",
+        "max_tokens",
+        "max_steps",
+        "max_time_s",
+        "workers",
+        "prices",
+        "llm_timeout_s",
+        "executor",
+        "executor_args",
+    }
 )
 
 
@@ -91,7 +103,8 @@ def given(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the flags that were given, as values of ``RunConfig``.
 
     Raises:
-        ConfigError: ``--env-kwargs`` is not JSON, or a time not a duration.
+        ConfigError: ``--env-kwargs`` is not JSON, a time not a duration, or an executor's
+            argument not KEY=VALUE.
     """
     import json
 
@@ -107,10 +120,28 @@ def given(flags: Mapping[str, Any]) -> dict[str, Any]:
             values["env_kwargs"] = json.loads(values["env_kwargs"])
         except ValueError as error:
             raise ConfigError(f"--env-kwargs is not JSON ({error})") from error
+    if "executor_args" in values:
+        values["executor_args"] = dict(_argument(text) for text in values["executor_args"])
     for key in ("card", "hyperparams", "prompts", "out", "prices"):
         if key in values:
             values[key] = values[key].resolve()
     return values
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    """Returns key and value of KEY=VALUE; numbers, true, false and null are what they look like."""
+    import json
+
+    from rewardsmith.errors import ConfigError
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier():
+        raise ConfigError(f"--executor-arg {text!r}: KEY=VALUE is wanted, e.g. partition=gpu")
+    try:
+        plain = json.loads(value)
+    except ValueError:
+        return key, value
+    return key, value if isinstance(plain, list | dict) else plain
 
 
 def _annotation(flag: str, kind: type, text: str) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rewardsmith.agent.assembly import random_steps
-from rewardsmith.agent.choices import configured_task, recipe_of, worker_count
+from rewardsmith.agent.choices import configured_task, executor_of, recipe_of
 from rewardsmith.agent.config import RunConfig, make_config
 from rewardsmith.agent.walls import announce
 from rewardsmith.envs.card import card_text
@@ -120,11 +120,9 @@ def _checked_program(reward: Path | None, task: Task, config: RunConfig) -> tupl
 
 
 def _train(units: tuple[Unit, ...], config: RunConfig, view: View) -> list[TrainingReport]:
-    from rewardsmith.runs.executors.local import Local
-
     with ExitStack() as stack:
         out = config.out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="train-")))
-        pool = Local(workers=worker_count(config))
+        pool = executor_of(config)
         jobs = [(unit, out / unit.id) for unit in units]
         done = {
             unit.id: report

@@ -1,9 +1,11 @@
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from rewardsmith.agent.choices import (
     critic_rounds,
+    executor_of,
     model_spec,
     recipe_of,
     task_of,
@@ -11,6 +13,8 @@ from rewardsmith.agent.choices import (
 )
 from rewardsmith.agent.config import RunConfig
 from rewardsmith.errors import ConfigError
+from rewardsmith.runs.executors.local import Local
+from rewardsmith.runs.executors.serial import Serial
 
 POINT = "rewardsmith/Point-v0"
 
@@ -63,3 +67,37 @@ def test_without_a_key_the_embedded_model_is_meant_and_needs_no_critic() -> None
 def test_trainings_run_one_per_core_unless_said_otherwise() -> None:
     assert worker_count(RunConfig(env=POINT)) >= 1
     assert worker_count(RunConfig(env=POINT, workers=7)) == 7
+
+
+def test_the_executor_is_a_pool_of_this_machine_unless_said_otherwise() -> None:
+    assert executor_of(RunConfig(env=POINT)) == Local(workers=worker_count(RunConfig(env=POINT)))
+    several = RunConfig(env=POINT, workers=3, executor_args={"stack": 2, "wall_s": 9.5})
+    assert executor_of(several) == Local(workers=3, stack=2, wall_s=9.5)
+    assert executor_of(RunConfig(env=POINT, executor="serial", workers=3)) == Serial()
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """An executor of somebody else's."""
+
+    where: str
+    nodes: int = 1
+
+
+def test_an_executor_of_ones_own_gets_its_arguments_and_no_others() -> None:
+    config = RunConfig(
+        env=POINT, executor=f"{__name__}:Elsewhere", workers=2, executor_args={"where": "here"}
+    )
+    found: object = executor_of(config)
+    assert found == Elsewhere("here")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "says"),
+    [("cloud", {}, "unknown"), ("local", {"wokers": 3}, "refused"), ("serial", {"stack": 3}, "re")],
+)
+def test_an_executor_that_does_not_exist_or_fit_is_an_error(
+    name: str, arguments: dict[str, str | int | float | bool | None], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        executor_of(RunConfig(env=POINT, executor=name, executor_args=arguments))

@@ -26,7 +26,15 @@ def test_the_source_stands_in_the_message() -> None:
 def test_limits_and_places_do_not_make_another_run() -> None:
     one = make_config({"env": "Hopper-v5"})
     other = make_config(
-        {"env": "Hopper-v5", "max_usd": 3.0, "out": "/tmp/x", "workers": 2, "pause_after": True}
+        {
+            "env": "Hopper-v5",
+            "max_usd": 3.0,
+            "out": "/tmp/x",
+            "workers": 2,
+            "pause_after": True,
+            "executor": "serial",
+            "executor_args": {"wall_s": 9},
+        }
     )
     assert one.identity == other.identity
 

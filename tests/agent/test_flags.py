@@ -54,6 +54,27 @@ def test_values_are_read_as_what_they_mean() -> None:
     }
 
 
+def test_arguments_of_an_executor_are_numbers_and_switches_where_they_look_like_it() -> None:
+    said = ["partition=gpu", "mem_gb=4", "wall_s=1.5", "pin=false", "time=2h", "a=b=c", "s=[1]"]
+    assert given({"executor_args": said}) == {
+        "executor_args": {
+            "partition": "gpu",
+            "mem_gb": 4,
+            "wall_s": 1.5,
+            "pin": False,
+            "time": "2h",
+            "a": "b=c",
+            "s": "[1]",
+        }
+    }
+
+
+@pytest.mark.parametrize("text", ["partition", "=gpu", "two words=1", ""])
+def test_an_argument_of_an_executor_without_key_or_value_is_an_error(text: str) -> None:
+    with pytest.raises(ConfigError, match="KEY=VALUE is wanted"):
+        given({"executor_args": [text]})
+
+
 def test_paths_are_kept_whole_whatever_folder_a_run_is_resumed_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
