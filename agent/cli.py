@@ -254,8 +254,10 @@ def _say_unexpected(error: Exception) -> int:
 
 
 def _say(error: RewardsmithError) -> int:
+    from rewardsmith.runs.report_words import visible  # an endpoint or a worker may have said it
+
     _document(error, error.exit_code)
-    print(f"rewardsmith: {error}", file=sys.stderr)
+    print(f"rewardsmith: {visible(str(error))}", file=sys.stderr)
     return error.exit_code
 
 

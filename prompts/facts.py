@@ -8,6 +8,8 @@ from statistics import fmean
 
 from rewardsmith.prompts.render import number, quoted
 from rewardsmith.runs.records import Candidate, EpisodeSummary, Feedback, TrainingReport
+from rewardsmith.sandbox.answers import NAME_RULE
+from rewardsmith.sandbox.columns import MOST_COMPONENTS
 
 _POINTS = 10
 _COLUMNS = 7
@@ -237,7 +239,11 @@ def idea_of(program: str) -> str | None:
 
 
 def component_names(program: str) -> tuple[str, ...]:
-    """The names of the components that a program returns, as far as its text shows them."""
+    """The names of the components that a program returns, as far as its text shows them.
+
+    Only names that a component may have, and no more than it may have: a program that was never
+    run, or was refused, could write anything into such a place of a prompt.
+    """
     function = _reward_function(program)
     names: dict[str, None] = {}
     for node in ast.walk(function) if function else ():
@@ -249,7 +255,7 @@ def component_names(program: str) -> tuple[str, ...]:
             owner = item.value.id if isinstance(item.value, ast.Name) else ""
             if isinstance(item.slice, ast.Constant) and owner != "memory":
                 names[str(item.slice.value)] = None
-    return tuple(names)
+    return tuple(name for name in names if NAME_RULE.fullmatch(name))[:MOST_COMPONENTS]
 
 
 def parameter_names(program: str) -> tuple[str, ...]:

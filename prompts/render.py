@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -92,12 +93,28 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def quoted(text: str, limit: int = _LONGEST_QUOTE) -> str:
     """Foreign text as data: no control characters, no fence that ends a block, a limited length."""
-    clean = re.sub(r"[^\t\n\x20-\x7e\xa0-\U0010ffff]", "", str(text))  # raises if undefined
+    clean = "".join(c for c in str(text) if c in "\t\n" or not _is_hidden(c))  # raises if undefined
     clean = re.sub(r"`{3,}|~{3,}", "'''", clean).replace("<|", "< |").strip("\n")
     if len(clean) <= limit:
         return clean
     half = (limit - 20) // 2
     return f"{clean[:half]}\n[... cut ...]\n{clean[-half:]}"
+
+
+def _is_hidden(character: str) -> bool:
+    """Control, bidirectional, zero-width and unpaired characters, and line ends of a few only."""
+    category = unicodedata.category(character)
+    return category[0] == "C" or category in ("Zl", "Zp")
+
+
+def cited(text: str, limit: int = _LONGEST_QUOTE) -> str:
+    """Foreign text of several lines, each behind a mark: none can pass for a line of the prompt."""
+    return "\n".join(f"> {line}" for line in quoted(text, limit).split("\n"))
+
+
+def inline(text: str, limit: int = 200) -> str:
+    """Foreign text within a line of the prompt: it stays on that line and within its marks."""
+    return quoted(" ".join(str(text).split()).replace("`", "'"), limit).replace("\n", " ")
 
 
 @lru_cache(maxsize=8)
@@ -114,6 +131,8 @@ def _environment(prompts_dir: Path | None) -> jinja2.Environment:
     )
     environment.filters["number"] = number
     environment.filters["quoted"] = quoted
+    environment.filters["cited"] = cited
+    environment.filters["inline"] = inline
     return environment
 
 
