@@ -117,7 +117,7 @@ def _phases(state: RunState) -> Mapping[str, float]:
 
 def _export(store: RunStore, state: RunState) -> str:
     best, job = find(state, state.best), best_job(store, state)
-    if best is None or job is None or not job.exists():
+    if best is None or best.failure is not None or job is None or not job.exists():
         return ""
     from rewardsmith.runs.export import export_best
 

@@ -139,7 +139,7 @@ class Agent:
     def _mark_duplicates(self, number: int) -> None:
         seen: dict[str, str] = {}
         for item in self.store.state().candidates:
-            if item.generation > number or item.program is None or item.failure is not None:
+            if item.generation > number or item.program is None or not _sound(item):
                 continue
             twin = seen.setdefault(_normal_form(item.program), item.id)
             marked = any(evidence.probe == "duplicate" for evidence in item.evidence)
@@ -199,7 +199,12 @@ class Agent:
 def trainable(candidate: Candidate) -> bool:
     """Tells whether a candidate is worth training: a sound program that no probe refused."""
     refused = any(item.verdict == "fail" for item in candidate.evidence)
-    return candidate.program is not None and candidate.failure is None and not refused
+    return candidate.program is not None and _sound(candidate) and not refused
+
+
+def _sound(candidate: Candidate) -> bool:
+    """Tells whether a program passed its checks; that it is impure only its trainings show."""
+    return candidate.failure is None or candidate.failure.kind == "impure"
 
 
 def context_of(state: RunState, candidate: Candidate) -> roles.Context:
@@ -207,6 +212,7 @@ def context_of(state: RunState, candidate: Candidate) -> roles.Context:
     before = tuple(item for item in state.candidates if item.generation < candidate.generation)
     generations = [item for item in state.generations if item.number < candidate.generation]
     best = find(state, generations[-1].best) if generations else None
+    best = best if best is None or best.failure is None else None
     parents = tuple(item for item in before if item.id in candidate.proposal.parents)
     told = tuple(item for item in state.feedback if item.id in candidate.told)
     return roles.Context(best=best, parents=parents, history=before, feedback=told)

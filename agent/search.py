@@ -31,10 +31,11 @@ class Greedy:
 
     def propose(self, state: RunState, count: int) -> tuple[Proposal, ...]:
         """Returns improvements of the best, or fresh drafts while nothing has trained."""
-        if state.best is None:
+        best = find(state, state.best)
+        if best is None or best.failure is not None:
             return (Proposal(kind="fresh"),) * count
         fresh = 1 if count >= 4 else 0
-        improve = Proposal(kind="improve", parents=(state.best,))
+        improve = Proposal(kind="improve", parents=(best.id,))
         return (improve,) * (count - fresh) + (Proposal(kind="fresh"),) * fresh
 
 
@@ -63,7 +64,10 @@ def recheck_fitness(candidate: Candidate) -> float | None:
 
 
 def ranked(state: RunState, number: int) -> tuple[Candidate, ...]:
-    """Returns the candidates of a generation with a selection fitness, best first, then by id."""
+    """Returns the candidates of a generation with a selection fitness, best first, then by id.
+
+    Those are among them that are found impure only when they are trained again.
+    """
     scored = [
         (-fitness, candidate.index, candidate)
         for candidate in state.candidates
@@ -73,8 +77,8 @@ def ranked(state: RunState, number: int) -> tuple[Candidate, ...]:
 
 
 def best_of_generation(state: RunState, number: int) -> Candidate | None:
-    """Returns the candidate of a generation with the highest selection fitness."""
-    return next(iter(ranked(state, number)), None)
+    """Returns the candidate of a generation with the highest selection fitness, none impure."""
+    return next((item for item in ranked(state, number) if item.failure is None), None)
 
 
 def contenders(state: RunState, number: int, count: int) -> tuple[Candidate, ...]:
@@ -100,7 +104,8 @@ def elect(state: RunState, rivals: Sequence[Candidate], *, recheck: bool) -> str
     """
     score = recheck_fitness if recheck else selection_fitness
     bar = find(state, state.best)
-    known = [(score(item), item) for item in ((bar,) if bar else ()) + tuple(rivals)]
+    pure = (item for item in ((bar,) if bar else ()) + tuple(rivals) if item.failure is None)
+    known = [(score(item), item) for item in pure]
     scored = [(value, item) for value, item in known if value is not None]
     if not scored:
         return state.best

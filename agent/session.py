@@ -44,9 +44,9 @@ class DesignResult:
 
     @property
     def program(self) -> str | None:
-        """Source of the best reward, or None if none trained."""
+        """Source of the best reward; None if none trained, or if it turned out to be impure."""
         best = next((c for c in self.state.candidates if c.id == self.state.best), None)
-        return best.program if best else None
+        return best.program if best and best.failure is None else None
 
     @property
     def report(self) -> Path:

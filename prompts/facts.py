@@ -88,7 +88,12 @@ class Wish:
 
 
 def fitness_of(candidate: Candidate) -> float | None:
-    """Mean fitness over the selection seeds, or None unless every one of them has a fitness."""
+    """Mean fitness over the selection seeds, or None unless every one of them has a fitness.
+
+    A candidate that any training found impure has none.
+    """
+    if candidate.failure is not None:
+        return None
     known = [r.fitness for r in candidate.reports if r.failure is None and r.fitness is not None]
     return fmean(known) if known and len(known) == len(candidate.reports) else None
 

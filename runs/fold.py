@@ -179,11 +179,20 @@ def _position(value: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _candidate(draft: _Draft, value: Mapping[str, Any]) -> Candidate:
-    return Candidate(
-        **value,
-        reports=_reports(draft, f"select.{value['id']}"),
-        rechecks=_reports(draft, f"recheck.{value['id']}"),
-    )
+    reports = _reports(draft, f"select.{value['id']}")
+    rechecks = _reports(draft, f"recheck.{value['id']}")
+    compared = draft.arm_candidates.get("final.best") == value["id"]
+    final = _reports(draft, "final.best") if compared else ()
+    found = _impurity((*reports, *rechecks, *final))
+    if found is not None:
+        value = {**value, "failure": found}
+    return Candidate(**value, reports=reports, rechecks=rechecks)
+
+
+def _impurity(reports: Iterable[TrainingReport]) -> Failure | None:
+    """What is impure in one training is so in all: it is a failure of the program itself."""
+    failures = [report.failure for report in reports if report.failure is not None]
+    return next((failure for failure in failures if failure.kind == "impure"), None)
 
 
 def _reports(draft: _Draft, group: str) -> tuple[TrainingReport, ...]:

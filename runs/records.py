@@ -176,7 +176,7 @@ class Candidate(Record):
     mode: Literal["batched", "rows"] = "batched"
     rewrites: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what the contract check remarked without refusing
-    failure: Failure | None = None
+    failure: Failure | None = None  # why it is not trained, or that a training found it impure
     critiques: tuple[Critique, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     reports: tuple[TrainingReport, ...] = ()  # selection seeds

@@ -6,7 +6,7 @@ from statistics import fmean
 from rewardsmith.runs.plots import Curve, Dots, Point, Result, Style
 from rewardsmith.runs.records import CurvePoint, EpisodeSummary, RunState, TrainingReport
 from rewardsmith.runs.report_multiples import Panel
-from rewardsmith.runs.report_view import ARM_LABELS, arm_rows, fitnesses
+from rewardsmith.runs.report_view import ARM_LABELS, arm_rows, fitnesses, selected
 
 FIELDS_SHOWN = 9  # panels of one episode
 
@@ -61,10 +61,9 @@ def search_results(state: RunState) -> tuple[Result, ...]:
     """Returns every candidate that has come to something: a mean fitness, or a failure."""
     results = []
     for candidate in state.candidates:
-        values = fitnesses(candidate.reports)
-        whole = bool(values) and len(values) == len(candidate.reports)
-        if whole or candidate.failure or candidate.reports:
-            mean = fmean(values) if whole else None
+        values = selected(candidate)
+        if values or candidate.failure or candidate.reports:
+            mean = fmean(values) if values else None
             best = candidate.id == state.best
             results.append(Result(candidate.id, candidate.generation, mean, best))
     return tuple(results)

@@ -7,7 +7,15 @@ from markupsafe import Markup
 
 from rewardsmith.runs.records import Candidate, RunState
 from rewardsmith.runs.report_code import DiffLine, changed_lines, code_lines, difference
-from rewardsmith.runs.report_view import Status, asked, fitnesses, recheck, seed_values, status
+from rewardsmith.runs.report_view import (
+    Status,
+    asked,
+    fitnesses,
+    recheck,
+    seed_values,
+    selected,
+    status,
+)
 from rewardsmith.runs.report_words import MISSING, one_line, with_interval
 
 _VERDICT_KINDS = {"pass": "good", "warn": "", "fail": "bad"}
@@ -54,7 +62,7 @@ def candidate_views(state: RunState) -> tuple[CandidateView, ...]:
 
 def _view(state: RunState, candidate: Candidate) -> CandidateView:
     now, values = status(candidate), fitnesses(candidate.reports)
-    whole = bool(values) and len(values) == len(candidate.reports)
+    whole = bool(selected(candidate))
     fitness = with_interval(values) if whole else MISSING
     old = _compared(state, candidate)
     diff = difference(old.program or "", candidate.program) if old and candidate.program else ()

@@ -5,7 +5,15 @@ from typing import Any
 
 from rewardsmith.runs.records import Candidate, RunState, TrainingReport
 from rewardsmith.runs.report_facts import RunFacts
-from rewardsmith.runs.report_view import arm_rows, asked, difference, finding, fitnesses, status
+from rewardsmith.runs.report_view import (
+    arm_rows,
+    asked,
+    difference,
+    finding,
+    fitnesses,
+    selected,
+    status,
+)
 from rewardsmith.runs.report_words import (
     MISSING,
     count,
@@ -65,11 +73,10 @@ def _candidates(state: RunState) -> list[str]:
 
 
 def _candidate(state: RunState, candidate: Candidate) -> tuple[str, ...]:
-    now, values = status(candidate), fitnesses(candidate.reports)
-    whole = bool(values) and len(values) == len(candidate.reports)
+    now, values = status(candidate), selected(candidate)
     mark = " *" if candidate.id == state.best else ""
     words = f"{now.word}: {now.text}" if now.text else now.word
-    fitness = with_interval(values) if whole else MISSING
+    fitness = with_interval(values) if values else MISSING
     return (candidate.id + mark, one_line(asked(candidate), 26), fitness, one_line(words, 40))
 
 
@@ -134,15 +141,15 @@ def _candidate_facts(candidate: Candidate) -> dict[str, Any]:
         "program_id": candidate.program_id,
         "state": now.word,
         "failure": candidate.failure.model_dump(mode="json") if candidate.failure else None,
-        **_judged(candidate.reports),
+        **_judged(candidate.reports, sound=candidate.failure is None),
         "recheck": _judged(candidate.rechecks) if candidate.rechecks else None,
     }
 
 
-def _judged(reports: Sequence[TrainingReport]) -> dict[str, Any]:
-    """Returns each seed's result, and the interval only where no seed is missing."""
+def _judged(reports: Sequence[TrainingReport], *, sound: bool = True) -> dict[str, Any]:
+    """Returns each seed's result; the interval only where none is missing and all are sound."""
     values = fitnesses(reports)
-    whole = bool(values) and len(values) == len(reports)
+    whole = sound and bool(values) and len(values) == len(reports)
     return {
         "seeds": [_seed_facts(r) for r in sorted(reports, key=lambda r: r.seed)],
         "fitness": _interval_facts(interval(values)) if whole else None,

@@ -57,6 +57,13 @@ def fitnesses(reports: Sequence[TrainingReport]) -> tuple[float, ...]:
     return tuple(value for _, value in found)
 
 
+def selected(candidate: Candidate) -> tuple[float, ...]:
+    """Returns the fitness on every selection seed; nothing where one is missing, or if impure."""
+    values = fitnesses(candidate.reports)
+    whole = len(values) == len(candidate.reports) and candidate.failure is None
+    return values if whole else ()
+
+
 def arm_rows(state: RunState) -> tuple[ArmRow, ...]:
     """Returns the comparison on held-out seeds: best, human, random, as far as they are known."""
     return tuple(_arm_row(arm) for name in ARM_LABELS for arm in state.arms if arm.name == name)
@@ -129,6 +136,8 @@ def finding(state: RunState, facts: RunFacts) -> str:
     """Returns the result in one or two sentences, with numbers; says so where there is none."""
     rows = {row.name: row for row in arm_rows(state)}
     best = rows.get("best")
+    if (impure := _impure_best(state)) is not None:
+        return impure
     if best is None or not best.values:
         return _finding_without_arms(state, facts)
     unit = f" {facts.unit}" if facts.unit else ""
@@ -140,6 +149,17 @@ def finding(state: RunState, facts: RunFacts) -> str:
     others = [_against(rows[name]) for name in ("human", "random") if name in rows]
     tail = "; ".join(part for part in others if part)
     return f"{head}{', against ' + tail if tail else ''}. {_judgement(state, rows, unit)}".strip()
+
+
+def _impure_best(state: RunState) -> str | None:
+    best = next((c for c in state.candidates if c.id == state.best), None)
+    if best is None or best.failure is None:
+        return None
+    return (
+        f"The best candidate, {best.id}, was found impure when it was trained on held-out seeds: "
+        f"its reward depends on more than its parameters, so its numbers mean nothing, and this "
+        f"run claims no result. {one_line(best.failure.text, 300)}"
+    )
 
 
 def _against(row: ArmRow) -> str:
@@ -171,7 +191,7 @@ def _finding_without_arms(state: RunState, facts: RunFacts) -> str:
     if not state.candidates:
         return "No candidate has been proposed yet."
     best = next((c for c in state.candidates if c.id == state.best), None)
-    if best is not None and fitnesses(best.reports):
+    if best is not None and selected(best):
         unit = f" {facts.unit}" if facts.unit else ""
         return (
             f"So far the best candidate is {best.id}, with a fitness of "

@@ -259,3 +259,10 @@ def test_an_episode_that_ended_like_the_best_is_typical_and_no_failure(trained: 
     found = facts.trajectories(report.model_copy(update={"episodes": episodes}))
     assert found is not None
     assert found.tables[0].title.startswith("a typical episode (time limit")
+
+
+def test_an_impure_candidate_has_no_fitness_and_its_history_says_why(trained: Candidate) -> None:
+    failure = Failure(kind="impure", text="Component 'run' is impure: no counters.")
+    impure = trained.model_copy(update={"failure": failure})
+    assert facts.fitness_of(impure) is None
+    assert [t.result for t in facts.history([impure])] == [f"failed: {failure.text}"]

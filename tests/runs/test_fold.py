@@ -8,6 +8,7 @@ from rewardsmith.errors import StoreError
 from rewardsmith.runs.fold import fold
 from rewardsmith.runs.journal import Event
 from rewardsmith.runs.records import RunState, TrainingReport
+from rewardsmith.sandbox.failure import Failure
 
 PROPOSED = {
     "generation": 0,
@@ -103,3 +104,32 @@ def test_steps_and_time_add_up() -> None:
     )
     assert found.spent.wall_s == 3.5
     assert found.spent.env_steps == 200
+
+
+def impure(group: str, unit: str, **more: Any) -> Event:
+    failure = Failure(kind="impure", text="it counts its calls")
+    report = TrainingReport(unit=unit, seed=1, steps=100, failure=failure)
+    return event("trained", {"group": group, "report": report.model_dump(mode="json"), **more})
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        impure("select.g0.1", "g0.1.s1"),
+        impure("recheck.g0.1", "g0.1.r0"),
+        impure("final.best", "final.best.s1", arm_candidate="g0.1"),
+    ],
+    ids=["selection", "fresh seeds", "final comparison"],
+)
+def test_what_any_training_finds_impure_is_impure(found: Event) -> None:
+    then = state(event("proposed", PROPOSED), trained("select.g0.1", "g0.1.s0", 0, 3.0), found)
+    assert then.candidates[0].failure is None
+    assert then.candidates[1].failure == Failure(kind="impure", text="it counts its calls")
+
+
+def test_another_failure_of_a_training_is_that_training_s_own() -> None:
+    failure = Failure(kind="diverged", text="weights became NaN")
+    report = TrainingReport(unit="g0.1.s1", seed=1, steps=100, failure=failure)
+    told = {"group": "select.g0.1", "report": report.model_dump(mode="json")}
+    then = state(event("proposed", PROPOSED), event("trained", told))
+    assert then.candidates[1].failure is None

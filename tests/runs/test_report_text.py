@@ -1,8 +1,13 @@
 import json
+from pathlib import Path
 
 from rewardsmith.runs.records import RunState
+from rewardsmith.runs.report import render_report
+from rewardsmith.runs.report_curves import search_results
 from rewardsmith.runs.report_facts import RunFacts
+from rewardsmith.runs.report_programs import candidate_views
 from rewardsmith.runs.report_text import summary_json, summary_text
+from rewardsmith.sandbox.failure import Failure
 
 
 def test_the_summary_fits_a_terminal_and_names_every_candidate(
@@ -60,3 +65,40 @@ def test_a_single_seed_has_no_bounds_in_the_document(finished_run: RunState) -> 
     (candidate,) = summary_json(state)["candidates"]
     assert candidate["fitness"] == {"mean": 8.1, "low": None, "high": None, "n": 1}
     json.dumps(summary_json(state), allow_nan=False)
+
+
+IMPURE = Failure(kind="impure", text="Component 'run' is impure: call 3 got 1, answers 0 now.")
+
+
+def with_impure(state: RunState, name: str) -> RunState:
+    """The same run, where a candidate with a fitness on every seed turned out impure."""
+    found = tuple(
+        c.model_copy(update={"failure": IMPURE}) if c.id == name else c for c in state.candidates
+    )
+    return state.model_copy(update={"candidates": found})
+
+
+def test_an_impure_candidate_is_shown_as_such_and_without_a_fitness(
+    finished_run: RunState, run_facts: RunFacts, tmp_path: Path
+) -> None:
+    state = with_impure(finished_run, "g0.0")
+    line = next(x for x in summary_text(state, run_facts).splitlines() if x.startswith("g0.0"))
+    assert "impure: Component 'run' is impure" in line
+    assert "[" not in line, "no interval stands beside it"
+    facts = next(c for c in summary_json(state)["candidates"] if c["id"] == "g0.0")
+    assert facts["state"] == "impure"
+    assert facts["failure"]["kind"] == "impure"
+    assert facts["fitness"] is None
+    assert next(r for r in search_results(state) if r.label == "g0.0").fitness is None
+    view = next(v for v in candidate_views(state) if v.id == "g0.0")
+    assert view.status.word == "impure"
+    assert view.summary == ""
+    assert "call 3 got 1" in str(render_report(tmp_path, state, facts=run_facts))
+
+
+def test_an_impure_best_claims_nothing(finished_run: RunState, run_facts: RunFacts) -> None:
+    text = " ".join(summary_text(with_impure(finished_run, "g1.0"), run_facts).split())
+    assert "The best candidate, g1.0, was found impure" in text
+    assert "claims no result" in text
+    assert "better than" not in text
+    assert "better than" in " ".join(summary_text(finished_run, run_facts).split())
