@@ -20,11 +20,8 @@ from rewardsmith.envs.task import BoolArray
 from rewardsmith.runs.training.policy import Policy
 from rewardsmith.runs.training.trainers import Watch
 from rewardsmith.runs.training.trainers.divergence import WEIGHTS, diverged, single_precision
-from rewardsmith.runs.training.trainers.recording import (
-    RecordingVecEnv,
-    Underway,
-    dones_of,
-)
+from rewardsmith.runs.training.trainers.recording import RecordingVecEnv, dones_of
+from rewardsmith.runs.training.trainers.underway import Underway
 from rewardsmith.runs.training.trainers.weights import finite, policy_of, spread
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardBatch, RewardSource
