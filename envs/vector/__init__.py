@@ -1,8 +1,8 @@
 """Many environments of one kind as arrays: reset, step, card rows, snapshots by index."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
@@ -79,6 +79,33 @@ class BatchedEnv(Protocol):
 
     def close(self) -> None:
         """Ends threads and simulators; safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Keepable(BatchedEnv, Protocol):
+    """A `BatchedEnv` whose environments go on to the bit in another process."""
+
+    def kept(self, index: int) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """Returns all on which one environment's future depends, random draws included.
+
+        Returns:
+            Arrays, and facts that JSON holds exactly.
+
+        Raises:
+            ConfigError: this environment, or a wrapper around it, cannot be captured.
+        """
+        ...
+
+    def put_back(
+        self, index: int, arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]
+    ) -> None:
+        """Puts one environment, of the same kind and reset before, to where `kept` was called.
+
+        Raises:
+            ConfigError: this environment, or a wrapper around it, cannot be captured.
+            TrainingError: the state is not one of this environment.
+        """
         ...
 
 

@@ -1,12 +1,13 @@
 """Any Gymnasium environment as a batch: one after the other, in this process."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from rewardsmith.envs import whole_state
 from rewardsmith.envs.columns import layout
 from rewardsmith.envs.recorder import KEY, Recorder, make_env
 from rewardsmith.envs.snapshots import capture, restore
@@ -75,6 +76,16 @@ class LoopEnv:
         env = self._envs[index]
         restore(env, state)
         return self._flat(_observation(env))
+
+    def kept(self, index: int) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """Returns all on which one environment's future depends; see `Keepable`."""
+        return whole_state.kept(self._envs[index])
+
+    def put_back(
+        self, index: int, arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]
+    ) -> None:
+        """Puts one environment to where `kept` was called; see `Keepable`."""
+        whole_state.put_back(self._envs[index], arrays, facts)
 
     def close(self) -> None:
         """Closes the environments."""

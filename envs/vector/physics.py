@@ -1,7 +1,7 @@
 """Gymnasium's MuJoCo environments as a batch: physics on threads, all else in NumPy."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from rewardsmith.envs.vector import Transition
 from rewardsmith.envs.vector.cards import BatchCard, Unsupported
 from rewardsmith.envs.vector.robots import Robot
 from rewardsmith.envs.vector.worlds import Moment, Rows, Worlds, library
-from rewardsmith.errors import ConfigError
+from rewardsmith.errors import ConfigError, TrainingError
 
 
 class PhysicsEnv:
@@ -156,6 +156,21 @@ class PhysicsEnv:
         self._last[index] = rest[2]
         observation: FloatArray = self._observation[index].copy()
         return observation
+
+    def kept(self, index: int) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """Returns all on which one environment's future depends; see ``Keepable``."""
+        rng = self._rngs[index].bit_generator.state
+        return {"state": self.capture(index)}, {"rng": rng}
+
+    def put_back(
+        self, index: int, arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]
+    ) -> None:
+        """Puts one environment to where `kept` was called; see ``Keepable``."""
+        try:
+            self.restore(index, arrays["state"])
+            self._rngs[index].bit_generator.state = facts["rng"]
+        except (ConfigError, KeyError, TypeError, ValueError) as error:
+            raise TrainingError(f"{self._spec.id}: not a state of this kind: {error}") from error
 
     def close(self) -> None:
         """Ends threads and simulations; safe to call twice."""
