@@ -20,6 +20,8 @@ from rewardsmith.envs.vector import make_batched
 from rewardsmith.errors import ConfigError
 from rewardsmith.runs.training.policy import Float32Array, PolicySpec, action_part
 from rewardsmith.runs.training.trainers import Lane, Order, Trained, Watch
+from rewardsmith.runs.training.trainers.checkpoints import last_step
+from rewardsmith.runs.training.trainers.fast_checkpoint import Stacked, all_on, keep
 from rewardsmith.runs.training.trainers.fast_lane import Learning
 from rewardsmith.runs.training.trainers.fast_returns import (
     EpisodeSums,
@@ -138,6 +140,7 @@ class _Stack:
     ) -> None:
         order, plan = lanes[0].order, rollouts.plan
         self._order = order
+        self._last = last_step(order)
         self._params = order.hyperparams
         self._rollouts: Rollouts = rollouts
         self._update = update
@@ -145,19 +148,20 @@ class _Stack:
             Learning(lane, rule, lambda k=k: rollouts.normalisation(k))  # type: ignore[misc]
             for k, lane in enumerate(lanes)
         ]
-        self._steps = 0
+        self._steps = self._first = 0
         self._started = time.perf_counter()
         self._scales = None
         if self._params["normalize_reward"]:
             gamma = float(self._params["gamma"])
             self._scales = ReturnScales(len(lanes), plan.num_envs, gamma)
         self._sums = EpisodeSums(len(lanes), plan.num_envs)
+        self._stacked = Stacked(rollouts, self._sums, self._scales)
 
     def run(self) -> list[Trained | Failure]:
         """Trains until every lane has ended."""
-        last = self._order.steps if self._order.stop is None else self._order.stop
+        self._steps = self._first = all_on(self._stacked, self._lanes)
         weights = np.stack([lane.learner.weights for lane in self._lanes])
-        while self._steps < last and any(lane.outcome is None for lane in self._lanes):
+        while self._steps < self._last and any(lane.outcome is None for lane in self._lanes):
             alive = np.array([lane.outcome is None for lane in self._lanes])
             rollout = self._rollouts.collect(weights, [lane.rng for lane in self._lanes], alive)
             self._steps += rollout.dones[:, 0].size
@@ -168,7 +172,13 @@ class _Stack:
             for k, lane in enumerate(self._lanes):
                 if lane.outcome is None:
                     weights[k] = lane.learner.weights
-        return [lane.outcome or Trained(lane.policy(), self._steps) for lane in self._lanes]
+        return [self._ended(index, lane) for index, lane in enumerate(self._lanes)]
+
+    def _ended(self, index: int, lane: Learning) -> Trained | Failure:
+        if lane.outcome is None:
+            keep(self._stacked, index, lane, self._steps)
+            return Trained(lane.policy(), self._steps)
+        return lane.outcome
 
     def _rewards(self, rollout: Rollout) -> Float32Array:
         """Returns (T, K, N) rewards, 0 in lanes that have ended."""
@@ -213,7 +223,10 @@ class _Stack:
 
     def _scalars(self) -> dict[str, float]:
         spent = max(time.perf_counter() - self._started, 1e-9)
-        found = {"time/fps": math.floor(self._steps / spent), "train/learning_rate": self._rate()}
+        found = {
+            "time/fps": math.floor((self._steps - self._first) / spent),
+            "train/learning_rate": self._rate(),
+        }
         return found | {"time/compile_s": self._update.compile_s}
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rewardsmith.runs.training.policy import Float32Array, Normalisation, Policy, checked
 from rewardsmith.runs.training.trainers import Lane, Trained
@@ -25,6 +26,7 @@ from rewardsmith.runs.training.trainers.fast_update import (
     Update,
     beginner,
 )
+from rewardsmith.runs.training.trainers.underway import Underway
 from rewardsmith.sandbox.failure import Failure
 
 Statistics = Callable[[], Normalisation | None]
@@ -40,6 +42,7 @@ class Learning:
         self.learner = beginner(network.initial(rule.spec, log_std, self.rng))
         self.recent: deque[tuple[float, int]] = deque(maxlen=WINDOW)
         self.outcome: Trained | Failure | None = None
+        self.underway = Underway()
         self._lane = lane
         self._rule = rule
         self._statistics = statistics
@@ -47,6 +50,8 @@ class Learning:
 
     def rewarded(self, steps: int, rollout_steps: Any) -> Float32Array | None:
         """Returns a rollout's rewards (T, N), None where the reward failed and ended the lane."""
+        if self.order.checkpoint is not None:
+            self.underway.add(rollout_steps)
         batch = self._lane.reward.rewards(rollout_steps, carry=True)
         if isinstance(batch, Failure):
             self.outcome = batch
@@ -58,6 +63,16 @@ class Learning:
         self._lane.watch.rewarded(steps, batch)
         self._board.record(reward_scalars(batch))
         return raw
+
+    def remember(self, underway: Mapping[str, npt.NDArray[Any]], num_envs: int) -> None:
+        """Has a reward with memory live through the episodes under way again.
+
+        A program that fails on what it was right on before ends the lane.
+        """
+        self.underway.put_back(underway, num_envs)
+        if self.underway.steps is not None:
+            batch = self._lane.reward.rewards(self.underway.steps, carry=True)
+            self.outcome = batch if isinstance(batch, Failure) else None
 
     def learn(self, update: Update, rate: float, samples: Samples, values: Float32Array) -> None:
         """Updates the policy; weights that are not finite end the lane.

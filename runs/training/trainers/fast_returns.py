@@ -4,13 +4,16 @@ Lanes lie along the first axis of every state and never mix: each gets the same 
 numbers are those of Stable-Baselines3's ``RunningMeanStd``, ``VecNormalize`` and ``RolloutBuffer``.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rewardsmith.envs.task import BoolArray, FloatArray
 from rewardsmith.runs.training.policy import Float32Array
 
+Arrays = dict[str, npt.NDArray[Any]]
 CLIP = 10.0
 EPSILON = 1e-8
 
@@ -44,6 +47,15 @@ class Moments:
         found: Float32Array = clipped(centred, CLIP).astype(np.float32)
         return found
 
+    def kept(self, lane: int) -> Arrays:
+        """Returns all that one lane's next call depends on."""
+        return {"mean": self.mean[lane], "var": self.var[lane], "count": np.array(self.count)}
+
+    def put_back(self, lane: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Takes what `kept` returned; every lane of a stack has seen as much."""
+        self.mean[lane], self.var[lane] = arrays["mean"], arrays["var"]
+        self.count = float(arrays["count"])
+
 
 def clipped(values: Any, most: float) -> Any:
     """Returns ``values``, changed in place, within -most and most; NaN stays NaN."""
@@ -69,6 +81,15 @@ class ReturnScales:
             self.returns[dones[t]] = 0
         return out
 
+    def kept(self, lane: int) -> Arrays:
+        """Returns all that one lane's next call depends on."""
+        return {"returns": self.returns[lane], **self.moments.kept(lane)}
+
+    def put_back(self, lane: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Takes what `kept` returned."""
+        self.returns[lane] = arrays["returns"]
+        self.moments.put_back(lane, arrays)
+
 
 class EpisodeSums:
     """Reward and steps so far of the episodes under way, (K, N) each."""
@@ -91,6 +112,14 @@ class EpisodeSums:
             self.returns[dones[t]] = 0.0
             self.lengths[dones[t]] = 0
         return ended
+
+    def kept(self, lane: int) -> Arrays:
+        """Returns all that one lane's next call depends on."""
+        return {"returns": self.returns[lane], "lengths": self.lengths[lane]}
+
+    def put_back(self, lane: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Takes what `kept` returned."""
+        self.returns[lane], self.lengths[lane] = arrays["returns"], arrays["lengths"]
 
 
 def advantages(

@@ -10,11 +10,16 @@ import numpy.typing as npt
 from rewardsmith.envs.columns import Layout, layout, nonfinite
 from rewardsmith.envs.step import Steps
 from rewardsmith.envs.task import BoolArray, EnvSpec, FloatArray
-from rewardsmith.envs.vector import BatchedEnv, Transition
-from rewardsmith.errors import TrainingError
+from rewardsmith.envs.vector import BatchedEnv, Keepable, Transition
+from rewardsmith.errors import ConfigError, TrainingError
 from rewardsmith.runs.training.policy import Float32Array, Normalisation, PolicySpec
 from rewardsmith.runs.training.trainers.fast_acting import Actors, noise
-from rewardsmith.runs.training.trainers.fast_returns import CLIP, EPSILON, Moments
+from rewardsmith.runs.training.trainers.fast_returns import (
+    CLIP,
+    EPSILON,
+    Arrays,
+    Moments,
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,25 @@ class Rollouts(Protocol):
 
     def normalisation(self, lane: int) -> Normalisation | None:
         """Returns the lane's statistics of observations, None where they are left as they are."""
+        ...
+
+    def kept(self, lane: int) -> tuple[Arrays, dict[str, Any]]:
+        """Returns all that the lane's later rollouts depend on but weights and generator.
+
+        Raises:
+            ConfigError: environments of this kind cannot be captured.
+        """
+        ...
+
+    def put_back(
+        self, lane: int, arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]
+    ) -> None:
+        """Puts the lane to where `kept` was called, before the first rollout.
+
+        Raises:
+            ConfigError: environments of this kind cannot be captured.
+            TrainingError: the state is not one of these environments.
+        """
         ...
 
     def close(self) -> None:
@@ -139,6 +163,34 @@ class CpuRollouts:
             clip=CLIP,
             epsilon=EPSILON,
         )
+
+    def kept(self, lane: int) -> tuple[Arrays, dict[str, Any]]:
+        """Returns all that the lane's later rollouts depend on; see `Rollouts`."""
+        arrays: Arrays = {"seen": self._seen[lane]}
+        facts: dict[str, Any] = {}
+        arrays |= prefixed("observations", self.moments.kept(lane))
+        for i in range(self.plan.num_envs):
+            state, facts[f"env{i}"] = self._keepable().kept(lane * self.plan.num_envs + i)
+            arrays |= prefixed(f"env{i}", state)
+        return arrays, facts
+
+    def put_back(
+        self, lane: int, arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]
+    ) -> None:
+        """Puts the lane to where `kept` was called; see `Rollouts`."""
+        for i in range(self.plan.num_envs):
+            place = lane * self.plan.num_envs + i
+            self._keepable().put_back(place, below(f"env{i}", arrays), facts[f"env{i}"])
+        self._seen[lane] = arrays["seen"]
+        self.moments.put_back(lane, below("observations", arrays))
+
+    def _keepable(self) -> Keepable:
+        if not isinstance(self._env, Keepable):
+            raise ConfigError(
+                f"{self.plan.env.id}: these environments cannot be captured, so no training can go "
+                "on from a checkpoint there to the bit; train in one go (without rungs)"
+            )
+        return self._env
 
     def close(self) -> None:
         """Closes the environments."""
@@ -241,3 +293,14 @@ class _Tape:
             starts=mine["starts"],
             native_reward=mine["native_reward"],
         )
+
+
+def prefixed(prefix: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+    """Returns the arrays under ``prefix/name``."""
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def below(prefix: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+    """Returns the arrays that `prefixed` named, under their own names."""
+    start = f"{prefix}/"
+    return {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}

@@ -29,6 +29,7 @@ SMALL: Mapping[str, dict[str, Any]] = {
     "sac": {"n_envs": 3, "train_freq": 7, "gradient_steps": 2, "batch_size": 16,
             "learning_starts": 60, "net_arch": [8, 8], "buffer_size": 150},
 }  # fmt: skip
+SMALL = {**SMALL, "fast": SMALL["ppo"]}
 
 
 def order(spec: EnvSpec, trainer: str, steps: int, **changes: Any) -> Order:
@@ -82,6 +83,10 @@ CASES = [
     ("ppo", CONTINUOUS, {"normalize_obs": True, "normalize_reward": False}),
     ("ppo", CONTINUOUS, {"schedule": "linear"}),
     ("ppo", CONTINUOUS, {"use_sde": True, "sde_sample_freq": 4}),
+    ("fast", CONTINUOUS, {}),
+    ("fast", DISCRETE, {}),
+    ("fast", CONTINUOUS, {"normalize_obs": True, "normalize_reward": False}),
+    ("fast", CONTINUOUS, {"use_sde": True, "sde_sample_freq": 4, "schedule": "linear"}),
     ("sac", CONTINUOUS, {}),
     ("sac", CONTINUOUS, {"normalize_obs": True, "schedule": "linear"}),
     ("sac", CONTINUOUS, {"use_sde": True, "ent_coef": 0.1}),
@@ -103,7 +108,9 @@ def test_stopped_and_gone_on_is_the_same_as_never_stopped_to_the_bit(
     assert parts.updates == whole.updates
 
 
-MUJOCO = [("ppo", "HalfCheetah-v5"), ("ppo", "Hopper-v5"), ("ppo", "Ant-v5"), ("sac", "Reacher-v5")]
+MUJOCO = [("ppo", "HalfCheetah-v5"), ("ppo", "Hopper-v5"), ("ppo", "Ant-v5"),
+          ("fast", "HalfCheetah-v5"), ("fast", "Hopper-v5"), ("fast", "Ant-v5"),
+          ("sac", "Reacher-v5")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("trainer", "env_id"), MUJOCO)
@@ -129,7 +136,7 @@ def compute_reward(position, memory):
 """
 
 
-@pytest.mark.parametrize("trainer", ["ppo", "sac"])
+@pytest.mark.parametrize("trainer", ["ppo", "fast", "sac"])
 def test_a_reward_with_memory_remembers_the_episodes_under_way(
     trainer: str, tmp_path: Path
 ) -> None:
@@ -158,19 +165,25 @@ class FailsAt:
 
 
 @pytest.mark.parametrize("call", [1, 2])
-def test_a_reward_that_fails_on_its_way_back_is_the_result(call: int, tmp_path: Path) -> None:
-    first, second = rungs(order(CONTINUOUS, "ppo", 200), tmp_path, 30)
-    run(first, "ppo")
-    found = find_trainer("ppo").train(second, FailsAt(call), Unwatched())
+@pytest.mark.parametrize("trainer", ["ppo", "fast"])
+def test_a_reward_that_fails_on_its_way_back_is_the_result(
+    trainer: str, call: int, tmp_path: Path
+) -> None:
+    first, second = rungs(order(CONTINUOUS, trainer, 200), tmp_path, 30)
+    run(first, trainer)
+    found = find_trainer(trainer).train(second, FailsAt(call), Unwatched())
     assert isinstance(found, Failure)
     assert found.kind == "oom"
 
 
-def test_an_environment_that_cannot_be_captured_is_refused_in_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trainer", ["ppo", "fast"])
+def test_an_environment_that_cannot_be_captured_is_refused_in_words(
+    trainer: str, tmp_path: Path
+) -> None:
     spec = find_task("LunarLander-v3").env
-    first, _ = rungs(order(spec, "ppo", 200), tmp_path, 30)
+    first, _ = rungs(order(spec, trainer, 200), tmp_path, 30)
     with pytest.raises(ConfigError, match="LunarLander-v3 cannot be captured"):
-        run(first, "ppo")
+        run(first, trainer)
 
 
 def test_the_checkpoint_of_another_trainer_is_refused(tmp_path: Path) -> None:
@@ -181,15 +194,20 @@ def test_the_checkpoint_of_another_trainer_is_refused(tmp_path: Path) -> None:
         run(replace(second, hyperparams=params), "sac")
 
 
-def test_the_checkpoint_of_another_torch_is_refused(tmp_path: Path) -> None:
-    first, second = rungs(order(CONTINUOUS, "ppo", 200), tmp_path, 30)
-    run(first, "ppo")
+@pytest.mark.parametrize(
+    ("trainer", "version"), [("ppo", "torch"), ("fast", "jax")], ids=["ppo", "fast"]
+)
+def test_the_checkpoint_of_another_library_version_is_refused(
+    trainer: str, version: str, tmp_path: Path
+) -> None:
+    first, second = rungs(order(CONTINUOUS, trainer, 200), tmp_path, 30)
+    run(first, trainer)
     path = tmp_path / "30" / FACTS
     told = json.loads(path.read_text())
-    told["facts"]["torch"] = "1.0"
+    told["facts"][version] = "1.0"
     path.write_text(json.dumps(told))
-    with pytest.raises(TrainingError, match=r"left by torch 1\.0"):
-        run(second, "ppo")
+    with pytest.raises(TrainingError, match=rf"(?i)left by {version} 1\.0"):
+        run(second, trainer)
 
 
 @pytest.mark.parametrize("lost", ["weights/policy/action_net.weight", "env0/row", "rng/torch",
@@ -202,6 +220,20 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(lost: str, tmp_path: Path) ->
     save(tmp_path / "30", second, "ppo", arrays, facts)
     with pytest.raises(TrainingError, match=r"no checkpoint of this|not a state"):
         run(second, "ppo")
+
+
+@pytest.mark.parametrize("lost", ["learner/weights", "rollouts/env0/row", "rollouts/seen",
+                                  "scales/mean", "sums/returns", "recent"])  # fmt: skip
+def test_a_checkpoint_of_the_fast_trainer_that_lacks_a_part_is_refused(
+    lost: str, tmp_path: Path
+) -> None:
+    first, second = rungs(order(CONTINUOUS, "fast", 200), tmp_path, 30)
+    run(first, "fast")
+    arrays, facts = load(tmp_path / "30", second, "fast")
+    del arrays[lost]
+    save(tmp_path / "30", second, "fast", arrays, facts)
+    with pytest.raises(TrainingError, match=r"no checkpoint of this|not a state"):
+        run(second, "fast")
 
 
 def test_a_checkpoint_holds_arrays_and_json_alone(tmp_path: Path) -> None:

@@ -223,3 +223,34 @@ def test_without_jax_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "jax", None)
     with pytest.raises(ConfigError, match=r"pip install 'rewardsmith\[fast\]'"):
         ppo.train(order(1), NativeReward(), Unwatched())
+
+
+def rung(seed: int, folder: Path, stop: int | None = 90) -> Lane:
+    """A lane up to a rung with a checkpoint there, or from the checkpoint on to the end."""
+    checkpoint = folder / str(seed)
+    checkpoint.mkdir(exist_ok=True)
+    places: dict[str, Any] = {"checkpoint": checkpoint} if stop else {"resume": checkpoint}
+    return Lane(replace(order(seed), stop=stop, **places), Scaled(1.0 + seed), Unwatched())
+
+
+def test_lanes_are_promoted_from_one_stack_into_another_without_a_change(tmp_path: Path) -> None:
+    never = policies(ppo.train_stack([lane(seed, 1.0 + seed) for seed in (1, 2)]))
+    first = ppo.train_stack([rung(seed, tmp_path) for seed in (1, 2, 3)])
+    assert [result.steps for result in first if isinstance(result, Trained)] == [96, 96, 96]
+    second = policies(ppo.train_stack([rung(seed, tmp_path, None) for seed in (2, 1)]))
+    assert same(second[0], never[1])
+    assert same(second[1], never[0])
+
+
+def test_checkpoints_of_different_rungs_are_not_stacked(tmp_path: Path) -> None:
+    ppo.train_stack([rung(1, tmp_path)])
+    ppo.train_stack([rung(2, tmp_path, 40)])
+    with pytest.raises(ConfigError, match=r"\[48, 96\] env steps"):
+        ppo.train_stack([rung(seed, tmp_path, None) for seed in (1, 2)])
+
+
+def test_a_lane_that_has_failed_leaves_no_checkpoint(tmp_path: Path) -> None:
+    bad = Scaled(1.0, after=1, then=FAILURE)
+    ppo.train_stack([rung(1, tmp_path), replace(rung(2, tmp_path), reward=bad)])
+    assert any((tmp_path / "1").iterdir())
+    assert not any((tmp_path / "2").iterdir())
