@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -194,12 +194,26 @@ def _why(unit: Unit, folder: Path, code: int | None) -> RewardsmithError:
     if code is None:
         return TrainingError(f"{unit.id}: stopped at the wall time limit; see {log}")
     if told is not None:
-        kind = _LASTING.get(str(told.get("error")), TrainingError)
-        return kind(f"{unit.id}: {told.get('text')}")
+        return error_of(unit, told)
     ended = f"signal {-code}" if code < 0 else f"exit code {code}"
     return TrainingError(
         f"{unit.id}: ended with {ended} and no report; {log} ends with:\n{tail(log)}"
     )
+
+
+def error_of(unit: Unit, told: Mapping[str, Any]) -> RewardsmithError:
+    """Returns the error that a job told of in ``error.json``."""
+    kind = _LASTING.get(str(told.get("error")), TrainingError)
+    return kind(f"{unit.id}: {told.get('text')}")
+
+
+def failed(lost: Sequence[BaseException]) -> BaseException:
+    """Returns one error for all lost units, not a `TrainingError` if one is not."""
+    others = [error for error in lost if not isinstance(error, TrainingError)]
+    if others:
+        return others[0]
+    text = "\n".join(str(error) for error in lost)
+    return TrainingError(f"{len(lost)} unit(s) came to no report:\n{text}")
 
 
 def tail(path: Path) -> str:

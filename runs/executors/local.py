@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rewardsmith.errors import ConfigError, RewardsmithError, TrainingError
+from rewardsmith.errors import ConfigError
 from rewardsmith.runs.executors import ProgressWatch
-from rewardsmith.runs.executors.child import Cancelled, Rules, run_unit
+from rewardsmith.runs.executors.child import Cancelled, Rules, failed, run_unit
 from rewardsmith.runs.executors.stacks import MOST_LANES, Job, Told, grouped, run_stack
 from rewardsmith.runs.records import TrainingReport, Unit
 
@@ -160,14 +160,4 @@ def _answers(
         else:
             lost.append(event)
     if lost:
-        raise _error_of(lost)
-
-
-def _error_of(lost: list[_Event]) -> BaseException:
-    """Returns one error for all lost units, not a `TrainingError` if one is not."""
-    others = [e.error for e in lost if not isinstance(e.error, TrainingError)]
-    if others and others[0] is not None:
-        return others[0]
-    text = "\n".join(str(event.error) for event in lost)
-    found: RewardsmithError = TrainingError(f"{len(lost)} unit(s) came to no report:\n{text}")
-    return found
+        raise failed([event.error for event in lost if event.error is not None])
