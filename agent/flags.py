@@ -39,7 +39,7 @@ FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--eval-episodes", "eval_episodes", int, "judged episodes per training"),
     ("--out", "out", Path, "folder of the run (default: results/<env>-<hash>)"),
     ("--workers", "workers", int, "trainings at a time (default: one per core)"),
-    ("--executor", "executor", str, "where trainings run: serial, local, ray, module:attr"),
+    ("--executor", "executor", str, "where trainings run: serial, local, ray, slurm, module:attr"),
     ("--executor-arg", "executor_args", list, "KEY=VALUE for the executor; may be repeated"),
     ("--sandbox", "sandbox", str, SANDBOXES),
     ("--sandbox-require", "sandbox_require", str, REQUIRE),

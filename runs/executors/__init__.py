@@ -34,6 +34,7 @@ class Executor(Protocol):
 EXECUTORS: Mapping[str, str] = {
     "serial": "rewardsmith.runs.executors.serial:Serial",
     "local": "rewardsmith.runs.executors.local:Local",
+    "slurm": "rewardsmith.runs.executors.slurm:Slurm",
     "ray": "rewardsmith.runs.executors.ray_cluster:Ray",
 }
 

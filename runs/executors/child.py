@@ -207,6 +207,15 @@ def error_of(unit: Unit, told: Mapping[str, Any]) -> RewardsmithError:
     return kind(f"{unit.id}: {told.get('text')}")
 
 
+def unreported(unit: Unit, folder: Path) -> RewardsmithError:
+    """Returns the error of a job elsewhere that ended without a report, by what it has left."""
+    told = files.read_json(folder / files.ERROR)
+    if told is not None:
+        return error_of(unit, told)
+    end = tail(folder / files.LOG)
+    return TrainingError(f"{unit.id}: came back without a report; its log ends with:\n{end}")
+
+
 def failed(lost: Sequence[BaseException]) -> BaseException:
     """Returns one error for all lost units, not a `TrainingError` if one is not."""
     others = [error for error in lost if not isinstance(error, TrainingError)]

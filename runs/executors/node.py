@@ -1,4 +1,4 @@
-"""What another machine does with a unit that was sent to it: bytes in, bytes out."""
+"""What another machine does with a unit: one that was sent to it, or one in a shared folder."""
 
 import tempfile
 import threading
@@ -20,12 +20,23 @@ def carry_out(parcel: bytes, wall_s: float | None = None) -> bytes:
     """
     with tempfile.TemporaryDirectory(prefix="rewardsmith-unit-") as place:
         _, folder = lay_out(parcel, Path(place))
-        run_process(
-            (folder,),
-            Rules().command,
-            wall_s,
-            core=None,
-            cancel=threading.Event(),
-            look=lambda: None,
-        )
+        _run(folder, wall_s)
         return result_parcel(folder)
+
+
+def run_here(folder: str) -> None:
+    """Runs the job of a unit's folder in a child process without keys; all it says is left there.
+
+    Args:
+        folder: the folder's path on a file system that is shared with whoever waits.
+    """
+    _run(Path(folder), None)
+
+
+def _run(folder: Path, wall_s: float | None) -> None:
+    never = threading.Event()
+    run_process((folder,), Rules().command, wall_s, core=None, cancel=never, look=_nothing)
+
+
+def _nothing() -> None:
+    """Nobody looks on from here."""

@@ -5,7 +5,6 @@ a node that is lost costs the units that it was at; they are sent again, a bound
 """
 
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,26 +12,13 @@ from typing import Any
 
 from rewardsmith.errors import ConfigError, RewardsmithError, TrainingError
 from rewardsmith.runs.executors import ProgressWatch
-from rewardsmith.runs.executors.child import failed
 from rewardsmith.runs.executors.local import usable_cores
 from rewardsmith.runs.executors.node import carry_out
 from rewardsmith.runs.executors.shipping import order_parcel, take_in
+from rewardsmith.runs.executors.trips import Outcome, Trip, carried
 from rewardsmith.runs.records import TrainingReport, Unit
-from rewardsmith.runs.training import files
 
 _TICK_S = 0.5
-
-
-@dataclass(frozen=True)
-class _Trip:
-    """One sending of a unit."""
-
-    unit: Unit
-    folder: Path
-    attempt: int = 1
-
-    def again(self) -> "_Trip":
-        return _Trip(self.unit, self.folder, self.attempt + 1)
 
 
 @dataclass(frozen=True)
@@ -67,50 +53,16 @@ class Ray:
 
         Progress of a unit on another machine is not seen here, only that it is under way.
         """
-        todo: deque[_Trip] = deque()
-        for unit, folder in units:
-            known = files.finished(folder, unit)
-            if known is not None:
-                yield unit, known
-            else:
-                files.write_unit(folder, unit)
-                todo.append(_Trip(unit, folder))
-        if todo:
-            yield from self._send(_connected(self.address), todo, watch)
-
-    def _send(
-        self, ray: Any, todo: deque[_Trip], watch: ProgressWatch | None
-    ) -> Iterator[tuple[Unit, TrainingReport]]:
-        # No repeats by Ray: it would not say so, and how often is ours to bound.
-        remote = ray.remote(num_cpus=self.cpus, max_retries=0)(carry_out)
-        away: dict[Any, _Trip] = {}
-        lost: list[RewardsmithError] = []
-        try:
-            while todo or away:
-                while todo and (self.workers is None or len(away) < self.workers):
-                    trip = todo.popleft()
-                    away[self._sent(remote, trip)] = trip
-                for ref in ray.wait(list(away), timeout=_TICK_S)[0]:
-                    trip = away.pop(ref)
-                    found = _came_of(ray, ref, trip)
-                    if isinstance(found, TrainingReport):
-                        yield trip.unit, found
-                    elif isinstance(found, TrainingError) and trip.attempt < self.attempts:
-                        todo.append(trip.again())
-                    else:
-                        lost.append(found)
-                _say(watch, (*away.values(), *todo))
-        finally:
-            for ref in away:
-                ray.cancel(ref, force=True)
-        if lost:
-            raise failed(lost)
-
-    def _sent(self, remote: Any, trip: _Trip) -> Any:
-        return remote.remote(order_parcel(trip.unit, trip.folder), self.wall_s)
+        return carried(
+            units,
+            lambda: _Carrier(_connected(self.address), self.cpus, self.wall_s),
+            workers=self.workers,
+            attempts=self.attempts,
+            say=lambda trips: _say(watch, trips),
+        )
 
 
-def _say(watch: ProgressWatch | None, trips: Sequence[_Trip]) -> None:
+def _say(watch: ProgressWatch | None, trips: Sequence[Trip]) -> None:
     if watch is None:
         return
     for trip in trips:
@@ -118,21 +70,40 @@ def _say(watch: ProgressWatch | None, trips: Sequence[_Trip]) -> None:
         watch(trip.unit.id, {"stage": stage, "attempt": trip.attempt})
 
 
-def _came_of(ray: Any, ref: Any, trip: _Trip) -> TrainingReport | RewardsmithError:
-    try:
-        return take_in(trip.unit, trip.folder, _fetched(ray, ref, trip))
-    except RewardsmithError as error:
-        return error
+class _Carrier:
+    """Sends units as tasks of Ray."""
+
+    def __init__(self, ray: Any, cpus: float, wall_s: float | None) -> None:
+        self._ray, self._wall_s = ray, wall_s
+        # No repeats by Ray: it would not say so, and how often is ours to bound.
+        self._task = ray.remote(num_cpus=cpus, max_retries=0)(carry_out)
+
+    def send(self, trip: Trip) -> Any:
+        return self._task.remote(order_parcel(trip.unit, trip.folder), self._wall_s)
+
+    def ended(self, away: Sequence[Trip]) -> list[tuple[Trip, Outcome]]:
+        trips = {trip.ticket: trip for trip in away}
+        back, _ = self._ray.wait(list(trips), timeout=_TICK_S)
+        return [(trips[ref], self._came_of(trips[ref])) for ref in back]
+
+    def cancel(self, trip: Trip) -> None:
+        self._ray.cancel(trip.ticket, force=True)
+
+    def _came_of(self, trip: Trip) -> Outcome:
+        try:
+            return take_in(trip.unit, trip.folder, _fetched(self._ray, trip))
+        except RewardsmithError as error:
+            return error
 
 
-def _fetched(ray: Any, ref: Any, trip: _Trip) -> object:
+def _fetched(ray: Any, trip: Trip) -> object:
     """Returns what a unit's job has sent back.
 
     Raises:
         TrainingError: the worker or its node is gone, or the job could not even be started.
     """
     try:
-        return ray.get(ref)
+        return ray.get(trip.ticket)
     except ray.exceptions.RayError as error:
         first = str(error).strip().partition("\n")[0]
         what = f"{type(error).__name__}: {first}"

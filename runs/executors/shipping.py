@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rewardsmith.errors import ConfigError, RewardsmithError, TrainingError
-from rewardsmith.runs.executors.child import error_of, tail
+from rewardsmith.runs.executors.child import unreported
 from rewardsmith.runs.records import CurvePoint, TrainingReport, Unit
 from rewardsmith.runs.training import files
 from rewardsmith.runs.training.policy import SPEC_FILE, WEIGHTS_FILE, load_policy
@@ -172,7 +172,7 @@ def take_in(unit: Unit, folder: Path, parcel: object) -> TrainingReport:
     content = contents.pop(files.REPORT, None)
     _write(folder, contents)
     if content is None:
-        raise _told(unit, folder)
+        raise unreported(unit, folder)
     report = files.report_in(content, unit)
     try:
         if report is None:
@@ -204,12 +204,3 @@ def _check(unit: Unit, folder: Path, report: TrainingReport, names: Iterable[str
         load_policy(folder)
     if unit.checkpoint and not (folder / files.CHECKPOINT).is_dir():
         raise ValueError("the checkpoint is missing")
-
-
-def _told(unit: Unit, folder: Path) -> RewardsmithError:
-    """Returns the error of a job that came back without a report."""
-    told = files.read_json(folder / files.ERROR)
-    if told is None:
-        end = tail(folder / files.LOG)
-        return TrainingError(f"{unit.id}: came back without a report; its log ends with:\n{end}")
-    return error_of(unit, told)
