@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rewardsmith.errors import ConfigError, SandboxUnavailable
+from rewardsmith.sandbox.arrays import NUMPY, Arrays
 from rewardsmith.sandbox.guarantees import KINDS, Check, Guarantee, lacking
 from rewardsmith.sandbox.wire import Pipes
 
@@ -36,7 +37,8 @@ class Limits:
     A call may take ``call_s`` plus ``row_s`` a row; ``total_s`` bounds the sum of all calls, and
     ``idle_s`` (where there is a total) the time between them.
     ``memory_bytes`` is address space; ``region_bytes`` is the shared memory for one call's columns
-    (larger calls are cut in pieces).
+    (larger calls are cut in pieces). ``arrays`` is the library it evaluates with, and the device;
+    with JAX, ``Limits.for_arrays`` leaves room for a compiler.
     """
 
     memory_bytes: int = 2 * 2**30
@@ -47,6 +49,14 @@ class Limits:
     total_s: float | None = None
     idle_s: float = 60.0
     text_characters: int = 2000
+    arrays: Arrays = NUMPY
+
+    @classmethod
+    def for_arrays(cls, arrays: Arrays) -> "Limits":
+        """Returns the limits of a worker that evaluates with ``arrays``: compiling takes more."""
+        if arrays.library == "numpy":
+            return cls()
+        return cls(memory_bytes=6 * 2**30, start_s=90.0, call_s=60.0, arrays=arrays)
 
 
 @dataclass(frozen=True)
@@ -104,8 +114,8 @@ class Backend(Protocol):
         """The word for it in ``--sandbox``."""
         ...
 
-    def self_test(self) -> SelfTest:
-        """Tries the walls; never raises for a missing one."""
+    def self_test(self, arrays: Arrays = NUMPY) -> SelfTest:
+        """Tries the walls as they stand with ``arrays``; never raises for a missing one."""
         ...
 
     def start(self, limits: Limits) -> Worker:

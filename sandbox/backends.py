@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from functools import cache
 
+from rewardsmith.sandbox.arrays import NUMPY, Arrays
 from rewardsmith.sandbox.backend import STRENGTH, UNCONFINED, Backend, SelfTest, choose
 from rewardsmith.sandbox.bubblewrap import BubblewrapBackend
 from rewardsmith.sandbox.guarantees import Check, Guarantee, lacking, required
@@ -54,17 +55,23 @@ def _tested(name: str) -> SelfTest:
     return _make(name).self_test()
 
 
-def resolve(sandbox: str | Backend) -> Backend:
+def resolve(sandbox: str | Backend, arrays: Arrays = NUMPY) -> Backend:
     """Returns the backend to use.
 
     Args:
         sandbox: a backend, or the text of ``guarantees.asked``.
+        arrays: with what it is to evaluate; its walls are tried with that as well.
 
     Raises:
         SandboxUnavailable: none holds here; the message says what failed and what to do.
         ConfigError: there is no backend of that name.
     """
-    return sandbox if not isinstance(sandbox, str) else _chosen(sandbox)[0]
+    if not isinstance(sandbox, str):
+        return sandbox
+    backend = _chosen(sandbox)[0]
+    if arrays != NUMPY and backend.name != UNCONFINED:
+        choose(backend.name, {backend.name: backend.self_test(arrays)})
+    return backend
 
 
 def fresh_choice() -> None:

@@ -11,15 +11,18 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from rewardsmith.errors import SandboxUnavailable
+from rewardsmith.sandbox.arrays import NUMPY, Arrays
 from rewardsmith.sandbox.backend import Limits, SelfTest
 from rewardsmith.sandbox.child import FLAGS, ChildWorker, start_child
 from rewardsmith.sandbox.enforcement import prove
+from rewardsmith.sandbox.gpu import SYSTEM_FOLDER, device_files, paths_left
 from rewardsmith.sandbox.greeting import greeted
 from rewardsmith.sandbox.host_files import (
     INSIDE,
@@ -83,7 +86,7 @@ def _parents(places: Mapping[str, object]) -> list[str]:
     return sorted(found)
 
 
-def _file_system(shown: HostFiles) -> list[str]:
+def _file_system(shown: HostFiles, devices: Sequence[str]) -> list[str]:
     folders = {**shown.folders, INSIDE: inside_folder()}
     arguments: list[str] = []
     for parent in _parents({**folders, **shown.files}):
@@ -93,11 +96,39 @@ def _file_system(shown: HostFiles) -> list[str]:
     for place, target in shown.links.items():
         arguments += ["--symlink", target, place]
     arguments += ["--proc", "/proc", "--dev", "/dev"]
+    for device in devices:  # after --dev, which would hide them; --bind would not let them open
+        arguments += ["--dev-bind", device, device]
+    if devices:
+        arguments += ["--ro-bind", SYSTEM_FOLDER, SYSTEM_FOLDER]
     # Without these two, memory could be filled by files in them.
     return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
-def command(program: str, orders: str, *, root: bool, options: str) -> list[str]:
+@dataclass(frozen=True)
+class Shown:
+    """What of this machine a worker sees: files read-only, and the files of devices."""
+
+    files: HostFiles
+    devices: tuple[str, ...] = ()
+
+    @classmethod
+    def to(cls, arrays: Arrays) -> "Shown":
+        """Returns what a worker that evaluates with ``arrays`` needs to see.
+
+        Raises:
+            SandboxUnavailable: the library or the device is not there.
+        """
+        devices = () if arrays.gpu is None else device_files(arrays.gpu)
+        return cls(host_files(arrays), devices)
+
+    def paths_left(self) -> dict[str, bool]:
+        """Returns what Landlock has to leave; nothing without a device."""
+        return paths_left(self.devices, tuple(self.files.folders)) if self.devices else {}
+
+
+def command(
+    program: str, orders: str, *, root: bool, options: str, shown: Shown | None = None
+) -> list[str]:
     """Returns the whole command.
 
     Args:
@@ -105,19 +136,29 @@ def command(program: str, orders: str, *, root: bool, options: str) -> list[str]
         orders: what the launcher is told.
         root: whether bwrap runs as real root.
         options: the help text of this bwrap.
+        shown: what the worker sees; None for what NumPy needs.
     """
-    shown = host_files()
+    shown = shown or Shown.to(NUMPY)
     arguments = [program, *(_AS_ROOT if root else _AS_USER)]
     if not root and "--disable-userns" in options:
         arguments.append("--disable-userns")
     if root:
         arguments.append("--unshare-cgroup-try")
     # No --new-session: the launcher makes one itself, and can do so once only.
-    arguments += ["--die-with-parent", "--hostname", "sandbox", *_file_system(shown)]
+    arguments += ["--die-with-parent", "--hostname", "sandbox"]
+    arguments += _file_system(shown.files, shown.devices)
     arguments += ["--chdir", "/", "--"]
     if root:
         arguments += ["/usr/bin/setpriv", *_BECOME_NOBODY]
-    return [*arguments, shown.python, *FLAGS, "-c", MAIN.format(module="outer"), LIBRARY, orders]
+    return [
+        *arguments,
+        shown.files.python,
+        *FLAGS,
+        "-c",
+        MAIN.format(module="outer"),
+        LIBRARY,
+        orders,
+    ]
 
 
 class BubblewrapBackend:
@@ -131,14 +172,18 @@ class BubblewrapBackend:
         if program is None:
             where = "Linux" if platform.system() == "Linux" else f"Linux, not {platform.system()}"
             raise SandboxUnavailable(f"bwrap was not found; bubblewrap is a program for {where}")
+        shown = Shown.to(limits.arrays)
         orders = {
+            **limits.arrays.orders(),
+            "paths": shown.paths_left(),
             "parent": 1,  # in its process namespace
             "walls": True,
             "probe": None if probe is None else dict(probe),
         }
 
         def whole(text: str) -> list[str]:
-            return command(program, text, root=os.geteuid() == 0, options=_options(program))
+            root, known = os.geteuid() == 0, _options(program)
+            return command(program, text, root=root, options=known, shown=shown)
 
         with ExitStack() as ours:
             try:
@@ -149,14 +194,15 @@ class BubblewrapBackend:
         worker.signals_at = 128
         return greeted(worker, limits, walls=True)
 
-    def self_test(self) -> SelfTest:
+    def self_test(self, arrays: Arrays = NUMPY) -> SelfTest:
         """Lets a worker try every door, with and without the launcher's walls; kept."""
-        return _self_test()
+        return _self_test(arrays)
 
 
 @functools.cache
-def _self_test() -> SelfTest:
+def _self_test(arrays: Arrays) -> SelfTest:
     remedy = REMEDY if find_bubblewrap() else _INSTALL
     start = BubblewrapBackend().start
     outer = {"by_root": os.geteuid() == 0}
-    return prove("bubblewrap", start, LAUNCHER_GUARANTEES, remedy, outer)
+    limits = Limits.for_arrays(arrays)
+    return prove("bubblewrap", start, LAUNCHER_GUARANTEES, remedy, outer, limits)

@@ -155,7 +155,7 @@ class RewardClient:
 
     def _start(self, parsed: Parsed) -> Failure | None:
         began = time.monotonic()
-        worker = resolve(self._sandbox).start(self._limits)
+        worker = resolve(self._sandbox, self._limits.arrays).start(self._limits)
         self._worker, self._carried_envs = worker, None
         weakref.finalize(self, worker.stop)  # for those who forget to close
         self.ledger.starts += 1

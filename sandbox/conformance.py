@@ -7,12 +7,15 @@ inside: only what the kernel refuses counts. Each tries one thing and raises wha
 import os
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rewardsmith.envs.step import Steps
 from rewardsmith.envs.task import ActionSpec, EnvSpec, Field
+from rewardsmith.sandbox.arrays import NUMPY, Arrays
 from rewardsmith.sandbox.backend import Backend, Limits
 from rewardsmith.sandbox.client import RewardClient
 from rewardsmith.sandbox.failure import Failure
@@ -109,6 +112,8 @@ DENIED = {
     "sleep": "return load('time').sleep(0.01)",
 }
 
+_FEWEST = 8  # rows that a program ever sees
+
 # What a refusal by the kernel looks like to Python; anything else is no proof of a wall.
 REFUSED = re.compile(
     r"PermissionError|Errno (1|13|24)\b|can't start new thread|Operation not permitted|"
@@ -117,8 +122,9 @@ REFUSED = re.compile(
 
 
 def _every_attempt(values: dict[str, str]) -> str:
-    """Returns one program in which ``height`` says which attempt to make."""
-    text = _INSIDE.replace("attempt()", "attempts[int(height[0])]()").split("def attempt")[0]
+    """Returns one program in which the number of rows says which attempt to make."""
+    text = _INSIDE.replace("attempt()", f"attempts[len(height) - {_FEWEST}]()")
+    text = text.split("def attempt")[0]
     functions = []
     for index, line in enumerate(DENIED.values()):
         for word, value in values.items():
@@ -144,15 +150,22 @@ class BackendConformance:
         """Returns the backend under test."""
         raise NotImplementedError
 
-    def failure_of(self, program: str, limits: Limits | None = None) -> Failure:
+    def arrays(self) -> Arrays:
+        """Returns with what the backend is to evaluate."""
+        return NUMPY
+
+    def failure_of(self, program: str, **limits: Any) -> Failure:
         """Runs a hostile program on a few rows and returns its failure."""
         with RewardClient(
-            program, EXAMPLE_SPEC, sandbox=self.backend(), limits=limits, policy=False
+            program, EXAMPLE_SPEC, sandbox=self.backend(), limits=self._limits(limits), policy=False
         ) as client:
             answer = client.rewards(example_steps(9))
         assert isinstance(answer, Failure), "a hostile program got a reward"
         assert CANARY not in answer.model_dump_json()
         return answer
+
+    def _limits(self, changes: dict[str, Any]) -> Limits:
+        return replace(Limits.for_arrays(self.arrays()), **changes)
 
     def test_every_attempt_to_leave_is_denied(self, tmp_path: Path) -> None:
         """No file, network, process, signal, identity or fresh code."""
@@ -161,11 +174,11 @@ class BackendConformance:
         secret.chmod(0o644)
         program = _every_attempt({"PATH": repr(str(secret)), "PARENT": str(os.getpid())})
         outcomes = {}
-        steps = example_steps(9)
-        with RewardClient(program, EXAMPLE_SPEC, sandbox=self.backend(), policy=False) as client:
+        with RewardClient(
+            program, EXAMPLE_SPEC, sandbox=self.backend(), limits=self._limits({}), policy=False
+        ) as client:
             for index, name in enumerate(DENIED):
-                steps.after["height"][:] = index
-                answer = client.rewards(steps)
+                answer = client.rewards(example_steps(_FEWEST + index))
                 assert isinstance(answer, Failure)
                 outcomes[name] = answer.text
         opened = {name: text for name, text in outcomes.items() if not REFUSED.search(text)}
@@ -202,7 +215,7 @@ return len(found)
         """The clock is the parent's."""
         began = time.monotonic()
         program = "def compute_reward(height):\n    while True:\n        pass\n"
-        failure = self.failure_of(program, Limits(call_s=0.3))
+        failure = self.failure_of(program, call_s=0.3)
         assert failure.kind == "stalled"
         assert time.monotonic() - began < 5.0
 
@@ -212,12 +225,12 @@ return len(found)
             "def compute_reward(height):\n    while True:\n        try:\n            height / 0\n"
             "        except BaseException:\n            pass\n"
         )
-        assert self.failure_of(program, Limits(call_s=0.3)).kind == "stalled"
+        assert self.failure_of(program, call_s=0.3).kind == "stalled"
 
     def test_a_loop_while_loading_is_stopped(self) -> None:
         """Limits hold from the first line of the program."""
         program = "while True:\n    pass\ndef compute_reward(height):\n    return height, {}\n"
-        assert self.failure_of(program, Limits(call_s=0.3)).kind == "stalled"
+        assert self.failure_of(program, call_s=0.3).kind == "stalled"
 
     def test_a_memory_bomb_is_a_failure(self) -> None:
         """One array too many, or a list that grows."""
@@ -227,7 +240,7 @@ return len(found)
             "        kept.append(np.ones(10**6))\n"
         )
         assert self.failure_of(one).kind == "oom"
-        assert self.failure_of(many, Limits(memory_bytes=2**29)).kind in ("oom", "killed")
+        assert self.failure_of(many, memory_bytes=2**29).kind in ("oom", "killed")
 
     def test_ending_the_process_is_a_failure(self) -> None:
         """Neither a clean exit nor a crash counts as an answer."""
@@ -241,12 +254,12 @@ return len(found)
         failure = self.failure_of(attempt(forged))
         assert failure.kind == "protocol_error", failure
         half = _to_every_descriptor(r"b'\x40\0\0\0{'") + "while True: pass"
-        assert self.failure_of(attempt(half), Limits(call_s=0.3)).kind == "stalled"
+        assert self.failure_of(attempt(half), call_s=0.3).kind == "stalled"
 
     def test_a_flood_of_frames_is_stopped(self) -> None:
         """A worker that never stops talking is cut off."""
         flood = "while True:\n" + _to_every_descriptor("b'x' * 65536", indent=4)
-        failure = self.failure_of(attempt(flood), Limits(call_s=1.0))
+        failure = self.failure_of(attempt(flood), call_s=1.0)
         assert failure.kind in ("protocol_error", "stalled"), failure
 
     def test_an_honest_program_is_rewarded(self) -> None:
@@ -258,7 +271,9 @@ return len(found)
             '    return run - effort, {"run": run, "effort": -effort}\n'
         )
         steps = example_steps(100)
-        with RewardClient(program, EXAMPLE_SPEC, sandbox=self.backend()) as client:
+        with RewardClient(
+            program, EXAMPLE_SPEC, sandbox=self.backend(), limits=self._limits({})
+        ) as client:
             answer = client.rewards(steps)
         assert isinstance(answer, RewardBatch)
         run = np.exp(steps.after["speed"]) + steps.after["position"] @ np.ones(3)

@@ -23,6 +23,7 @@ from requests.exceptions import RequestException
 
 from rewardsmith.errors import SandboxUnavailable
 from rewardsmith.sandbox import docker_options as options
+from rewardsmith.sandbox.arrays import NUMPY, Arrays
 from rewardsmith.sandbox.attached import AttachedPipes
 from rewardsmith.sandbox.backend import Limits, SelfTest
 from rewardsmith.sandbox.docker_image import REPOSITORY, image_tag, image_tar
@@ -71,7 +72,7 @@ class Engine:
 
     def create(self, settings: Settings, limits: Limits, orders: str) -> str:
         """Creates a container and returns its id."""
-        shown = None if settings.image else host_files()
+        shown = None if settings.image else host_files(limits.arrays)
         image = self.image(shown) if shown else str(self.api.inspect_image(settings.image)["Id"])
         confined = options.host_options(
             limits, settings, cpu_quota=self.facts["cpu quota"] == "True"
@@ -184,9 +185,9 @@ class DockerBackend:
             raise
         return ContainerWorker(engine, container, pipes)
 
-    def self_test(self) -> SelfTest:
+    def self_test(self, arrays: Arrays = NUMPY) -> SelfTest:
         """Lets a worker try every door, with and without the launcher's walls; kept."""
-        return _self_test(self.settings)
+        return _self_test(self.settings, arrays)
 
 
 @functools.cache
@@ -209,13 +210,15 @@ def _has_cpu_quota(settings: Settings) -> bool:
 
 
 @functools.cache
-def _self_test(settings: Settings) -> SelfTest:
-    outer: dict[str, Any] = {
-        "forks": True,
-        "filtered": settings.runtime != options.GVISOR,  # whose own kernel answers those calls
-        "fill_bytes": options.memory_limit(_TRIAL) * 3 // 2,
-    }
+def _self_test(settings: Settings, arrays: Arrays) -> SelfTest:
+    limits = Limits.for_arrays(arrays)
+    # gVisor's own kernel answers the calls that engines filter.
+    outer: dict[str, Any] = {"filtered": settings.runtime != options.GVISOR}
+    if arrays == NUMPY:  # a compiler's memory would take long to fill
+        limits, outer["fill_bytes"] = _TRIAL, options.memory_limit(_TRIAL) * 3 // 2
+    if arrays.gpu is None:
+        outer["forks"] = True
     if _has_cpu_quota(settings):  # an engine without one is no fault: then cpu is soft
         outer["cores"] = options.CORES
     start = DockerBackend(settings).start
-    return prove("docker", start, _GUARANTEES, REMEDY, outer=outer, limits=_TRIAL)
+    return prove("docker", start, _GUARANTEES, REMEDY, outer=outer, limits=limits)

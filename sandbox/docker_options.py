@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from docker.types import DeviceRequest
+
 from rewardsmith.sandbox.backend import Limits
 from rewardsmith.sandbox.child import FLAGS, environment
 from rewardsmith.sandbox.docker_seccomp import security_option
+from rewardsmith.sandbox.gpu import paths_left
 from rewardsmith.sandbox.host_files import LIBRARY, MAIN, HostFiles
 from rewardsmith.sandbox.inside.watchdog import REPLIES, REQUESTS
 
@@ -18,8 +21,15 @@ RUN_LABEL = "rewardsmith.run"
 DEADLINE_LABEL = "rewardsmith.deadline"
 NOBODY = "65534:65534"
 MOST_PROCESSES = 32
+MOST_PROCESSES_WITH_GPU = 128  # CUDA's threads
 CORES = 1
 ULIMITS = {"core": 0, "nofile": 256}
+# The toolkit makes only the assigned device's file, under the number that it has outside.
+CUDA_DEVICES = (
+    "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools",
+    *(f"/dev/nvidia{number}" for number in range(32)),
+)  # fmt: skip
+CUDA_FOLDERS = ("/usr", "/lib", "/lib64", "/opt", LIBRARY)
 # For the interpreter that watches, and for what both interpreters share with nobody else.
 _OVERHEAD_BYTES = 64 * 2**20
 _LONGEST_S = 7 * 24 * 3600.0
@@ -63,7 +73,11 @@ def launcher_orders(
     limits: Limits, settings: Settings, probe: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Returns what the launcher is told: arrays go through the attached streams."""
+    gpu = limits.arrays.gpu is not None
     return {
+        **limits.arrays.orders(),
+        # In a container of its own, what CUDA needs is found by its name and nothing else is there.
+        "paths": paths_left(CUDA_DEVICES, CUDA_FOLDERS) if gpu else {},
         "requests": REQUESTS,
         "replies": REPLIES,
         "shared": None,
@@ -113,19 +127,24 @@ def container_options(
 def host_options(limits: Limits, settings: Settings, *, cpu_quota: bool) -> dict[str, Any]:
     """Returns what confines the container; nothing of it may be loosened by a caller."""
     memory = memory_limit(limits)
+    gpu = limits.arrays.gpu is not None
     options: dict[str, Any] = {
         "network_mode": "none",
         "read_only": True,
         "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges", security_option()],
+        "security_opt": ["no-new-privileges", security_option(gpu=gpu)],
         "ipc_mode": "none",  # no /dev/shm to fill
-        "pids_limit": MOST_PROCESSES,
+        "pids_limit": MOST_PROCESSES_WITH_GPU if gpu else MOST_PROCESSES,
         "mem_limit": memory,
         "memswap_limit": memory,
         "auto_remove": True,
     }
     if cpu_quota:
         options["nano_cpus"] = CORES * 10**9
+    if gpu:
+        options["device_requests"] = [
+            DeviceRequest(device_ids=[str(limits.arrays.gpu)], capabilities=[["gpu"]])
+        ]
     if settings.runtime:
         options["runtime"] = settings.runtime
     return options

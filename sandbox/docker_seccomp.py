@@ -20,14 +20,16 @@ _PROCESSES = """
     arch_prctl capget capset execve exit exit_group fork getcpu getegid geteuid getgid getgroups
     getpgid getpgrp getpid getppid getpriority getresgid getresuid getrlimit getrusage getsid gettid
     getuid kill landlock_add_rule landlock_create_ruleset landlock_restrict_self prctl prlimit64
-    rseq sched_getaffinity sched_getparam sched_getscheduler sched_yield seccomp set_robust_list
-    set_tid_address setrlimit setsid sysinfo tgkill times umask uname vfork wait4 waitid
+    rseq sched_getaffinity sched_getparam sched_getscheduler sched_setaffinity sched_yield seccomp
+    set_robust_list set_tid_address setrlimit setsid sysinfo tgkill times umask uname vfork wait4
+    waitid
 """
 _TIME_AND_SIGNALS = """
     clock_getres clock_gettime clock_nanosleep futex getrandom gettimeofday nanosleep pause
     restart_syscall rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigsuspend
     rt_sigtimedwait sigaltstack time
 """
+_CUDA = ("get_mempolicy", "mincore", "mlock", "munlock")
 ALLOWED = tuple(" ".join((_FILES, _MEMORY, _PROCESSES, _TIME_AND_SIGNALS)).split())
 # Every CLONE_NEW* flag that `clone` can carry (Linux ``uapi/linux/sched.h``).
 NEW_NAMESPACES = 0x7E020000
@@ -36,8 +38,11 @@ _ENOSYS = 38
 ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64")
 
 
-def profile() -> dict[str, Any]:
-    """Returns the profile in the form that Docker's interface takes."""
+def profile(*, gpu: bool = False) -> dict[str, Any]:
+    """Returns the profile in the form that Docker's interface takes.
+
+    With ``gpu`` it allows what CUDA asks for besides, as far as that is known.
+    """
     none_of_them = {
         "index": 0,
         "value": NEW_NAMESPACES,
@@ -48,7 +53,7 @@ def profile() -> dict[str, Any]:
         "defaultAction": "SCMP_ACT_ERRNO",
         "archMap": [{"architecture": name, "subArchitectures": []} for name in ARCHITECTURES],
         "syscalls": [
-            {"names": list(ALLOWED), "action": "SCMP_ACT_ALLOW"},
+            {"names": [*ALLOWED, *(_CUDA if gpu else ())], "action": "SCMP_ACT_ALLOW"},
             {"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [none_of_them]},
             # Its flags lie in memory, where no filter sees them; libraries then use `clone`.
             {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS},
@@ -56,6 +61,6 @@ def profile() -> dict[str, Any]:
     }
 
 
-def security_option() -> str:
+def security_option(*, gpu: bool = False) -> str:
     """Returns the profile as an engine's option: its text itself, not the name of a file."""
-    return "seccomp=" + json.dumps(profile(), separators=(",", ":"))
+    return "seccomp=" + json.dumps(profile(gpu=gpu), separators=(",", ":"))

@@ -20,6 +20,9 @@ from rewardsmith.sandbox.backend import Limits, SelfTest, Worker
 from rewardsmith.sandbox.guarantees import Check, Guarantee, proven
 from rewardsmith.sandbox.wire import WireError, cleaned
 
+# What CUDA does itself: it starts threads at any time, and reserves more than there is memory.
+OPEN_ON_GPU = ("start a thread", "go over the memory limit")
+
 
 class Start(Protocol):
     """Starts a worker that tries what ``probe`` says and reports."""
@@ -43,6 +46,7 @@ def _bait(outer: Mapping[str, Any] | None, limits: Limits) -> Iterator[dict[str,
             "parent": os.getpid(),
             "memory_bytes": limits.memory_bytes,
             "machine": platform.machine(),
+            "left_out": OPEN_ON_GPU if limits.arrays.gpu is not None else (),
         }
         if outer is not None:
             probe["outer"] = {**outer, **_listeners(held), "canary": str(canary)}

@@ -24,24 +24,35 @@ _MOST_NAMES = 100
 # (pattern of the error's text, what to do)
 _CURES = (
     (
-        r"truth value of an array",
+        r"truth value of an array|boolean conversion of traced array",
         "`if`, `and`, `or`, `not`, `min()` and `max()` do not work on arrays: every field "
         "holds one value "
         "per environment. Use np.where(condition, a, b), &, |, ~, np.minimum, np.maximum",
     ),
     (
-        r"only (length-1|0-dimensional|size-1) arrays can be converted",
+        r"only (length-1|0-dimensional|size-1) arrays can be converted|"
+        r"Only scalar arrays can be converted|Abstract tracer value",
         "float(), int() and the functions of math take single numbers: use the functions of "
         "np, which "
         "work on whole arrays, and no float()",
     ),
     (
-        r"could not be broadcast|operands could not|mismatch in its core dimension|not aligned",
+        r"could not be broadcast|operands could not|mismatch in its core dimension|not aligned|"
+        r"[Ii]ncompatible shapes|contracting dimension",
         "the shapes do not fit: a field of one number per environment is (N,), a vector field "
         "is (N, k). "
         "Reduce vectors over the last axis (axis=-1), or pick a column x[:, i]; to combine "
         "(N,) with "
         "(N, k) write x[:, None]",
+    ),
+    (
+        r"in-place item assignment|boolean indices must be concrete",
+        "arrays cannot be changed or cut by a mask where JAX evaluates them: write "
+        "r = np.where(mask, value, r)",
+    ),
+    (
+        r"requires ndarray or scalar arguments",
+        "the functions of np take arrays: np.stack([a, b]) instead of [a, b], or a + b",
     ),
     (
         r"read-only",

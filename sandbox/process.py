@@ -7,22 +7,29 @@ Works as an ordinary user and as root, also inside unprivileged containers. Also
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from rewardsmith.errors import SandboxUnavailable
+from rewardsmith.sandbox.arrays import NUMPY, Arrays
 from rewardsmith.sandbox.backend import Limits, SelfTest
 from rewardsmith.sandbox.child import FLAGS, ChildWorker, start_child
 from rewardsmith.sandbox.enforcement import prove
 from rewardsmith.sandbox.greeting import LANDLOCK_REMEDY, greeted
 from rewardsmith.sandbox.guarantees import Guarantee
+from rewardsmith.sandbox.host_files import library_folders
 
 _MAIN = (
-    "import sys; sys.path[:0] = sys.argv[1:3]; "
+    "import sys; sys.path[:0] = sys.argv[1].split(':'); "
     "from rewardsmith.sandbox.inside.launcher import main; main()"
+)
+
+_NO_GPU = (
+    "the process sandbox does not reach a GPU: nothing in it would keep a program to one device. "
+    "Use --sandbox docker or --sandbox bubblewrap, or evaluate rewards on the CPU"
 )
 
 # The launcher's own walls, which every backend has inside its others.
@@ -38,14 +45,13 @@ LAUNCHER_GUARANTEES: Mapping[str, Guarantee] = {
 }
 
 
-def _command(orders: str) -> list[str]:
-    import numpy as np
-
+def _command(arrays: Arrays) -> Callable[[str], list[str]]:
     import rewardsmith
 
     package = Path(rewardsmith.__file__).parent.parent
-    library = Path(np.__file__).parent.parent
-    return [sys.executable, *FLAGS, "-c", _MAIN, str(package), str(library), orders]
+    folders = {str(folder.parent): None for folder in library_folders(arrays).values()}
+    places = ":".join([str(package), *folders])
+    return lambda orders: [sys.executable, *FLAGS, "-c", _MAIN, places, orders]
 
 
 class ProcessBackend:
@@ -61,14 +67,17 @@ class ProcessBackend:
             raise SandboxUnavailable(
                 f"the process sandbox needs Linux; this is {platform.system()}"
             )
+        if self._walls and limits.arrays.gpu is not None:
+            raise SandboxUnavailable(_NO_GPU)
         orders = {
+            **limits.arrays.orders(),
             "parent": os.getpid(),
             "walls": self._walls,
             "probe": None if probe is None else dict(probe),
         }
         with ExitStack() as ours:
             try:
-                worker = start_child(_command, limits, orders, ours)
+                worker = start_child(_command(limits.arrays), limits, orders, ours)
             except (OSError, ValueError, RuntimeError) as error:
                 raise SandboxUnavailable(
                     f"the reward worker could not be started: {error}"
@@ -76,11 +85,12 @@ class ProcessBackend:
             ours.pop_all()  # from here on the worker's end closes them
         return greeted(worker, limits, walls=self._walls)
 
-    def self_test(self) -> SelfTest:
+    def self_test(self, arrays: Arrays = NUMPY) -> SelfTest:
         """Locks a worker in and lets it try every door; the result is kept for this process."""
-        return _self_test() if self._walls else SelfTest("none", ())
+        return _self_test(arrays) if self._walls else SelfTest("none", ())
 
 
 @cache
-def _self_test() -> SelfTest:
-    return prove("process", ProcessBackend().start, LAUNCHER_GUARANTEES, LANDLOCK_REMEDY)
+def _self_test(arrays: Arrays) -> SelfTest:
+    limits, start = Limits.for_arrays(arrays), ProcessBackend().start
+    return prove("process", start, LAUNCHER_GUARANTEES, LANDLOCK_REMEDY, limits=limits)

@@ -3,9 +3,11 @@
 Started with a clean environment and one argument, a JSON ``Orders``. It leaves the session, closes
 what it inherited, loads the standard library and NumPy, and only then locks the door behind itself:
 no capabilities, another user where it was root, no file system (Landlock), no system call beyond
-arithmetic (seccomp). Nothing is executed afterwards, so an interpreter that the new user could not
-read does no harm. The reward program is read from the pipe after all that. Any failure ends the
-process with status 78 before a program was seen.
+arithmetic (seccomp). With JAX, its compiler and its threads start between the last two: what holds
+for one thread holds for those that it starts, and seccomp holds for all there are. Nothing is
+executed afterwards, so an interpreter that the new user could not read does no harm. The reward
+program is read from the pipe after all that. Any failure ends the process with status 78 before a
+program was seen.
 """
 
 import contextlib
@@ -18,9 +20,12 @@ import resource
 import signal
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rewardsmith.sandbox.inside import frames, landlock, seccomp
+from rewardsmith.sandbox.inside import cores, frames, landlock, seccomp
+
+if TYPE_CHECKING:
+    from rewardsmith.sandbox.inside.library import Library
 
 CANNOT_CONFINE = 78
 NOBODY = 65534
@@ -39,9 +44,10 @@ class Orders:
 
     ``requests`` and ``replies`` are descriptors; ``shared`` is a memory file of ``region_bytes``,
     or None where arrays go through the pipes. ``memory_bytes`` caps the address space, region
-    apart. ``walls`` is False only for ``--sandbox none``. With ``probe`` the walls are tried and
-    nothing else is done. ``landlock`` is False only under a kernel that has none and keeps host
-    files away itself (gVisor).
+    apart. ``library`` is "numpy" or "jax", ``device`` "cpu" or "cuda:N"; ``paths`` is what a GPU's
+    driver is left (``landlock.allow``). ``walls`` is False only for ``--sandbox none``. With
+    ``probe`` the walls are tried and nothing else is done. ``landlock`` is False only under a
+    kernel that has none and keeps host files away itself (gVisor).
     """
 
     requests: int
@@ -53,6 +59,25 @@ class Orders:
     walls: bool
     probe: dict[str, Any] | None = None
     landlock: bool = True
+    library: str = "numpy"
+    device: str = "cpu"
+    paths: dict[str, bool] | None = None
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether rewards are computed on a GPU."""
+        return self.device != "cpu"
+
+    @property
+    def table(self) -> str:
+        """The name of the system call table to stand behind."""
+        return "cuda" if self.on_gpu else self.library
+
+    def left(self) -> dict[str, bool]:
+        """Returns the paths that Landlock is to leave, see ``landlock.allow``."""
+        # XLA reads it once when it starts; afterwards seccomp lets nothing be opened.
+        randomness = {"/dev/urandom": False} if self.library == "jax" else {}
+        return {**randomness, **(self.paths or {})}
 
 
 def _check(result: int, what: str) -> None:
@@ -81,14 +106,18 @@ def _silence() -> None:
 
 
 def _limit(orders: Orders) -> None:
-    address_space = orders.memory_bytes + orders.region_bytes
-    for what, most in (
-        (resource.RLIMIT_AS, address_space),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NPROC, 0),
-    ):
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0}
+    if not orders.on_gpu:  # CUDA reserves more address space than there is memory
+        limits[resource.RLIMIT_AS] = orders.memory_bytes + orders.region_bytes
+    for what, most in limits.items():
         resource.setrlimit(what, (most, most))
+
+
+def _limit_the_rest(orders: Orders) -> None:
+    """No descriptor and no thread more; a GPU's driver wants both at any time."""
+    if not orders.on_gpu:
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
 def _drop_capabilities(libc: ctypes.CDLL) -> None:
@@ -114,6 +143,7 @@ def _become_nobody(libc: ctypes.CDLL) -> None:
 def _lock(orders: Orders) -> dict[str, Any]:
     """Raises every wall, or raises OSError; returns what stands."""
     libc = ctypes.CDLL(None, use_errno=True)
+    threads = cores.Threads()
     _limit(orders)
     libc.prctl(_CAP_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0)
     if os.getuid() == 0:
@@ -124,13 +154,25 @@ def _lock(orders: Orders) -> dict[str, Any]:
     _die_with_parent(libc, orders.parent)
     _check(libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(NO_NEW_PRIVS)")
     uid = os.getuid()
-    version = landlock.deny_all(libc) if orders.landlock else 0
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (0, 0)
-    )  # last: the ruleset itself needs a descriptor
-    seccomp.install(libc)
+    if threads.count() != 1:  # what follows would not hold for the others
+        raise OSError(f"{threads.count()} threads run before the walls stand; wanted is one")
+    version = landlock.allow(libc, orders.left()) if orders.landlock else 0
+    runs_on = _begin(orders, threads)
+    _limit_the_rest(orders)  # after the ruleset and the compiler, which need descriptors
+    seccomp.install(libc, orders.table)
     _try_the_door()
-    return {"uid": uid, "landlock": version, "seccomp": True}
+    return {"uid": uid, "landlock": version, "seccomp": True, "table": orders.table, **runs_on}
+
+
+def _begin(orders: Orders, threads: cores.Threads) -> dict[str, str]:
+    """Starts what computes, and says what it is."""
+    if orders.library == "numpy":
+        threads.close()
+        return {"library": "numpy", "device": "cpu"}
+    from rewardsmith.sandbox.inside import jax_arrays
+
+    with threads.on_one_core():
+        return {"library": "jax", **jax_arrays.begin()}
 
 
 def _try_the_door() -> None:
@@ -168,21 +210,38 @@ def launch(orders: Orders) -> None:
         os.setsid()
         _die_with_parent(ctypes.CDLL(None, use_errno=True), orders.parent)
     _close_all_but(orders.requests, orders.replies, orders.shared)
+    environment = dict(os.environ)
     from rewardsmith.sandbox.inside import probe, worker  # NumPy, while files can still be opened
 
+    library = _loaded(orders)
     os.chdir("/")
     _keep_freed_memory()
     region = _region(orders)
-    environment = dict(os.environ)
     _silence()
-    stands = (
-        _lock(orders) if orders.walls else {"uid": os.getuid(), "landlock": 0, "seccomp": False}
-    )
+    stands = _lock(orders) if orders.walls else _unlocked(orders)
     frames.write_frame(orders.replies, {"hello": 1, **stands, **worker.versions()})
     if orders.probe is not None:
         frames.write_frame(orders.replies, probe.findings(orders.probe, environment))
         probe.flood(orders.replies)
-    worker.serve(orders.requests, orders.replies, region)
+    worker.serve(orders.requests, orders.replies, region, library)
+
+
+def _unlocked(orders: Orders) -> dict[str, Any]:
+    """Starts what computes without any wall, for ``--sandbox none``."""
+    nothing = {"uid": os.getuid(), "landlock": 0, "seccomp": False, "table": "none"}
+    return {**nothing, **_begin(orders, cores.Threads())}
+
+
+def _loaded(orders: Orders) -> "Library":
+    """Imports the array library while files can still be opened."""
+    from rewardsmith.sandbox.inside.library import NUMPY
+
+    if orders.library == "numpy":
+        return NUMPY
+    from rewardsmith.sandbox.inside import jax_arrays
+
+    jax_arrays.load(orders.device)
+    return jax_arrays.JAX
 
 
 def main() -> None:
@@ -192,7 +251,7 @@ def main() -> None:
         launch(orders)
     except EOFError:
         os._exit(0)
-    except (OSError, ImportError, ValueError) as error:
+    except (OSError, ImportError, ValueError, RuntimeError) as error:
         with contextlib.suppress(OSError):
             frames.write_frame(orders.replies, {"refused": str(error)[:500]})
         os._exit(CANNOT_CONFINE)

@@ -135,6 +135,11 @@ def numpy_namespace() -> ArrayNamespace:
     return ArrayNamespace(**_NUMPY)
 
 
+def public_names() -> list[str]:
+    """The names of NumPy that a program may use."""
+    return list(_NUMPY)
+
+
 # Looked up while NumPy can still load what it loads late.
 _NUMPY = {
     name: getattr(np, name)
@@ -180,9 +185,9 @@ def _importer(modules: Mapping[str, object]) -> Callable[..., object]:
     return load
 
 
-def fresh(printer: Printer) -> dict[str, typing.Any]:
-    """Returns the global names for one program."""
-    array = numpy_namespace()
+def fresh(printer: Printer, array: ArrayNamespace | None = None) -> dict[str, typing.Any]:
+    """Returns the global names for one program; ``array`` is NumPy's unless given."""
+    array = array or numpy_namespace()
     modules = {"numpy": array, "math": math, "typing": typing, "dataclasses": dataclasses}
     names = {name: getattr(builtins, name) for name in _BUILTINS if hasattr(builtins, name)}
     names |= _ERRORS

@@ -115,12 +115,15 @@ def _opened(attempt: Callable[[], None]) -> bool:
 def findings(orders: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
     """Returns which doors opened, and which environment variables came along unasked.
 
-    ``outer`` is what was tried before the launcher's walls stood, where anything was.
+    Of the doors, those of ``left_out`` are not tried. ``outer`` is what was tried before the
+    launcher's walls stood, where anything was.
     """
-    opened = [name for name, attempt in _attempts(orders).items() if _opened(attempt)]
+    left_out = orders.get("left_out", ())
+    attempts = {name: do for name, do in _attempts(orders).items() if name not in left_out}
+    opened = [name for name, attempt in attempts.items() if _opened(attempt)]
     unknown = sorted(name for name in environment if name not in ALLOWED_ENVIRONMENT)
     return {
-        "tried": list(_attempts(orders)),
+        "tried": list(attempts),
         "opened": opened,
         "environment": unknown,
         "outer": orders.get("outer_found"),

@@ -17,12 +17,18 @@ from rewardsmith.sandbox.inside.evaluate import (
     evaluate,
     initial_memory,
 )
+from rewardsmith.sandbox.inside.library import NUMPY, Library
 
 PROGRAM_FILE = "<reward>"
 _MOST_TEXT = 2000
 _MOST_FRAMES = 8
 _MOST_LOCALS = 40
 _MOST_NAME = 64
+_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # how XLA's errors begin
+_NOT_BY_ROW = (
+    "the program works one environment at a time, and rewards are evaluated with JAX, which takes "
+    "whole arrays: use np.where(condition, a, b) instead of if, and the functions of np on arrays"
+)
 
 
 def versions() -> dict[str, str]:
@@ -42,12 +48,12 @@ def _warm_up() -> None:
     "é".encode("ascii", "replace"), "é".encode("latin-1"), "x".encode("idna")
 
 
-def _locals_at(frame: types.FrameType) -> dict[str, list[Any]]:
+def _locals_at(frame: types.FrameType, library: Library) -> dict[str, list[Any]]:
     """Describes the arrays and numbers of a frame: name -> [shape, dtype]."""
     seen: dict[str, list[Any]] = {}
     for name, value in list(frame.f_locals.items())[:_MOST_LOCALS]:
-        if type(value) is np.ndarray:
-            seen[name[:_MOST_NAME]] = [list(value.shape), str(value.dtype)[:20]]
+        if (found := library.described(value)) is not None:
+            seen[name[:_MOST_NAME]] = found
         elif type(value) in (float, int, bool) or isinstance(value, np.generic):
             seen[name[:_MOST_NAME]] = [[], type(value).__name__[:20]]
     return seen
@@ -58,14 +64,14 @@ def _plain(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _text_of(error: BaseException) -> str:
+def _text_of(error: BaseException, library: Library) -> str:
     try:
-        return _plain(str(error)[:_MOST_TEXT])
+        return _plain(library.shortened(str(error)[:_MOST_TEXT]))
     except BaseException:  # noqa: BLE001 - the program's own exception may fight being printed
         return "(its text could not be made)"
 
 
-def _described(error: BaseException) -> dict[str, Any]:
+def _described(error: BaseException, library: Library) -> dict[str, Any]:
     """Describes an exception: its type, text, and the program's own lines from outer to inner."""
     lines, innermost = [], None
     trace = error.__traceback__
@@ -76,27 +82,32 @@ def _described(error: BaseException) -> dict[str, Any]:
         trace = trace.tb_next
     if isinstance(error, SyntaxError) and error.filename == PROGRAM_FILE:
         lines.append(error.lineno or 0)
-    kind = "oom" if isinstance(error, MemoryError) else "reward_error"
+    text = _text_of(error, library)
+    full = isinstance(error, MemoryError) or text.startswith(_OUT_OF_MEMORY)
+    kind = "oom" if full else "reward_error"
     return {
         "kind": "bad_output" if isinstance(error, BadAnswer) else kind,
         "type": _plain(type(error).__name__[:_MOST_NAME]),
-        "text": _text_of(error),
+        "text": text,
         "lines": lines[-_MOST_FRAMES:],
-        "locals": _locals_at(innermost) if innermost is not None else {},
+        "locals": _locals_at(innermost, library) if innermost is not None else {},
     }
 
 
 class _Worker:
     """One program and the region through which its columns come and go."""
 
-    def __init__(self, region: "mmap.mmap | bytearray") -> None:
+    def __init__(self, region: "mmap.mmap | bytearray", library: Library = NUMPY) -> None:
         self._region = region
+        self._library = library
         self._printer = namespace.Printer()
         self._program: Program | None = None
 
     def load(self, request: dict[str, Any]) -> dict[str, Any]:
         """Compiles and runs the module of a program."""
-        names = namespace.fresh(self._printer)
+        if request["by_row"] and not self._library.by_row:
+            raise BadAnswer(_NOT_BY_ROW)
+        names = namespace.fresh(self._printer, self._library.names())
         code = compile(request["source"], PROGRAM_FILE, "exec", dont_inherit=True)
         with np.errstate(all="ignore"):
             exec(code, names)  # noqa: S102 - this is the one place where a program may run
@@ -105,6 +116,7 @@ class _Worker:
             raise BadAnswer(f"after the module ran, there is no function {request['function']}")
         initial = initial_memory(names.get("MEMORY")) if request["memory"] else None
         parameters = tuple(request["parameters"])
+        function = self._library.prepared(function)
         self._program = Program(function, parameters, request["by_row"], initial)
         return {}
 
@@ -147,16 +159,18 @@ class _Worker:
             else:
                 reply, blob = self.call(request)
         except BaseException as error:  # noqa: BLE001 - a program may raise anything, SystemExit too
-            reply, blob = {"error": _described(error)}, b""
+            reply, blob = {"error": _described(error, self._library)}, b""
         printed = self._printer.take()
         if printed:
             reply["printed"] = _plain(printed)
         return {"id": request["id"], **reply}, blob
 
 
-def serve(requests: int, replies: int, region: "mmap.mmap | bytearray") -> None:
+def serve(
+    requests: int, replies: int, region: "mmap.mmap | bytearray", library: Library = NUMPY
+) -> None:
     """Answers requests until the pipe closes (EOFError)."""
-    worker = _Worker(region)
+    worker = _Worker(region, library)
     inline = isinstance(region, bytearray)
     while True:
         request = frames.read_header(requests)

@@ -5,7 +5,11 @@ from rewardsmith.envs.step import Steps
 from rewardsmith.envs.task import ActionSpec, EnvSpec, Field
 from rewardsmith.prompts.programs import extract_program
 from rewardsmith.prompts.worked_examples import WorkedExample, nearest, shown, worked_examples
+from rewardsmith.sandbox.arrays import NUMPY, Arrays
+from rewardsmith.sandbox.backend import Limits
 from rewardsmith.sandbox.check import check
+from rewardsmith.sandbox.client import RewardClient
+from rewardsmith.sandbox.reward import RewardBatch
 
 EXAMPLES = worked_examples()
 BUILT_IN = (
@@ -107,3 +111,17 @@ def test_an_example_meets_the_contract_as_it_stands(example: WorkedExample) -> N
     assert found.rewrites == ()
     assert found.mode == "batched"
     assert len(found.components) >= 3
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.environment)
+def test_every_example_is_rewarded_by_jax_as_by_numpy(example: WorkedExample) -> None:
+    pytest.importorskip("jax", reason="rewards with JAX need it: pip install rewardsmith[fast]")
+    spec = spec_of(example)
+    totals = []
+    for arrays in (NUMPY, Arrays("jax")):
+        limits = Limits.for_arrays(arrays)
+        with RewardClient(example.code, spec, sandbox="process", limits=limits) as client:
+            answer = client.rewards(steps_for(spec))
+        assert isinstance(answer, RewardBatch), answer
+        totals.append(answer.total)
+    np.testing.assert_allclose(totals[1], totals[0], rtol=1e-9, atol=1e-12)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from rewardsmith.sandbox.arrays import NUMPY
 from rewardsmith.sandbox.docker import DockerBackend, _self_test
 from rewardsmith.sandbox.docker_options import GVISOR, Settings
 from rewardsmith.sandbox.docker_seccomp import (
@@ -90,8 +91,8 @@ def test_without_the_filter_the_self_test_names_what_opened(
 ) -> None:
     """The positive control."""
     where = "rewardsmith.sandbox.docker_options.security_option"
-    monkeypatch.setattr(where, lambda: "seccomp=unconfined")
-    found = _self_test.__wrapped__(Settings(base_url=engine))
+    monkeypatch.setattr(where, lambda *, gpu: "seccomp=unconfined")
+    found = _self_test.__wrapped__(Settings(base_url=engine), NUMPY)
     opened = {check.name.removeprefix("docker alone: cannot ") for check in found.failed}
     assert {"open any socket", "make a namespace", "trace a process", "use keys"} <= opened
     assert not found.passed

@@ -26,6 +26,7 @@ import numpy as np
 import pytest
 
 from rewardsmith.errors import SandboxUnavailable
+from rewardsmith.sandbox.arrays import NUMPY, Arrays
 from rewardsmith.sandbox.attached import AttachedPipes
 from rewardsmith.sandbox.backend import Limits, SelfTest
 from rewardsmith.sandbox.client import RewardClient
@@ -407,7 +408,7 @@ class Liars:
     told: Told = field(default_factory=Told)
     name: str = "liars"
 
-    def self_test(self) -> SelfTest:
+    def self_test(self, arrays: Arrays = NUMPY) -> SelfTest:
         return SelfTest(self.name, ())
 
     def start(self, limits: Limits) -> PipedLiar:
@@ -526,7 +527,7 @@ def locked(raw: bytes, honest: Mapping[str, Any]) -> bool:
         said, _ = header_of(raw)
     except _NotAsAgreed:
         return False
-    same = all(said.get(name) == honest[name] for name in ("hello", "python", "numpy"))
+    same = all(said.get(name) == honest[name] for name in honest if name not in ("uid", "landlock"))
     walls = said.get("seccomp") is True and type(said.get("landlock")) is int
     return same and walls and said["landlock"] >= 1 and said.get("blob", 0) == 0
 
@@ -537,6 +538,9 @@ def test_no_greeting_is_believed_that_does_not_say_that_all_walls_stand() -> Non
         "uid": 65534,
         "landlock": 3,
         "seccomp": True,
+        "table": "numpy",
+        "library": "numpy",
+        "device": "cpu",
         "python": platform.python_version(),
         "numpy": np.__version__,
     }

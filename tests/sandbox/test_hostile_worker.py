@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rewardsmith.sandbox.arrays import NUMPY, Arrays
 from rewardsmith.sandbox.backend import Limits, SelfTest
 from rewardsmith.sandbox.client import RewardClient
 from rewardsmith.sandbox.conformance import EXAMPLE_SPEC, example_steps
@@ -83,7 +84,7 @@ class _Pretenders:
         self._scripts = list(scripts)
         self.started: list[_Pretender] = []
 
-    def self_test(self) -> SelfTest:
+    def self_test(self, arrays: Arrays = NUMPY) -> SelfTest:
         return SelfTest(self.name, ())
 
     def start(self, limits: Limits) -> _Pretender:

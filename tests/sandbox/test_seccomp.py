@@ -8,15 +8,31 @@ import pytest
 
 from rewardsmith.sandbox.inside import landlock, launcher, outer, probe, seccomp
 from rewardsmith.sandbox.inside.landlock import ruleset
-from rewardsmith.sandbox.inside.seccomp import AUDIT_ARCH, CALLS, MAPPING, allow_list
+from rewardsmith.sandbox.inside.seccomp import (
+    AUDIT_ARCH,
+    CALLS,
+    CLONE,
+    CLONE3,
+    JAX_CALLS,
+    MAPPING,
+    allow_list,
+)
 
 ALLOW, EPERM, ENOSYS, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
 
 
-def _verdict(machine: str, number: int, third: int = 0, arch: int | None = None) -> int:
+def _verdict(
+    machine: str,
+    number: int,
+    third: int = 0,
+    arch: int | None = None,
+    *,
+    first: int = 0,
+    table: str = "numpy",
+) -> int:
     """Runs the assembled filter on one call, as the kernel would."""
-    data = struct.pack("<iIQ6Q", number, arch or AUDIT_ARCH[machine], 0, 0, 0, third, 0, 0, 0)
-    code = allow_list(machine)
+    data = struct.pack("<iIQ6Q", number, arch or AUDIT_ARCH[machine], 0, first, 0, third, 0, 0, 0)
+    code = allow_list(machine, table)
     program = [struct.unpack_from("<HBBI", code, at) for at in range(0, len(code), 8)]
     at, value = 0, 0
     while True:
@@ -58,6 +74,55 @@ def test_memory_may_be_mapped_but_not_to_execute(machine: str) -> None:
         assert _verdict(machine, numbers[column], third=4) == EPERM
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_with_jax_memory_may_be_executed_once_it_is_not_written(machine: str) -> None:
+    column = MACHINES.index(machine)
+    mmap, mprotect = MAPPING["mmap"][column], MAPPING["mprotect"][column]
+    for protection, verdict in ((3, ALLOW), (1, ALLOW), (5, ALLOW), (7, EPERM), (6, EPERM)):
+        assert _verdict(machine, mprotect, protection, table="jax") == verdict
+    assert _verdict(machine, mmap, 5, table="jax") == EPERM, "fresh memory is never executable"
+    assert _verdict(machine, mmap, 3, table="jax") == ALLOW
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_with_jax_two_calls_more_are_allowed(machine: str) -> None:
+    column = MACHINES.index(machine)
+    extra = {numbers[column] for numbers in JAX_CALLS.values()}
+    known = {numbers[column] for numbers in (*CALLS.values(), *MAPPING.values())}
+    for number in range(600):
+        wanted = ALLOW if number in extra | known else EPERM
+        assert _verdict(machine, number, table="jax") == wanted
+    assert len(extra) == 2
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_with_cuda_threads_may_be_made_and_no_processes(machine: str) -> None:
+    column = MACHINES.index(machine)
+    clone = CLONE[column]
+    thread, new_network = 0x10000, 0x40000000
+    assert _verdict(machine, clone, first=thread | 0x100, table="cuda") == ALLOW
+    assert _verdict(machine, clone, first=0x11, table="cuda") == EPERM, "a fork"
+    assert _verdict(machine, clone, first=thread | new_network, table="cuda") == EPERM
+    assert _verdict(machine, CLONE3[column], table="cuda") == ENOSYS, "libc then uses clone"
+    assert _verdict(machine, clone, first=thread, table="jax") == EPERM
+    assert _verdict(machine, clone, first=thread) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_with_cuda_neither_programs_nor_sockets_nor_traces(machine: str) -> None:
+    column = MACHINES.index(machine)
+    denied = {"execve": (59, 221), "socket": (41, 198), "ptrace": (101, 117), "kill": (62, 129)}
+    for numbers in denied.values():
+        assert _verdict(machine, numbers[column], table="cuda") == EPERM
+    for name, numbers in MAPPING.items():
+        assert _verdict(machine, numbers[column], 7, table="cuda") == EPERM, name
+
+
+def test_a_table_that_is_not_there_is_refused() -> None:
+    with pytest.raises(OSError, match="numpy, jax, cuda"):
+        allow_list("x86_64", "torch")
+
+
 def test_another_architecture_is_killed_and_x32_is_unknown() -> None:
     assert _verdict("x86_64", 0, arch=0x40000003) == KILL
     assert _verdict("aarch64", 63, arch=AUDIT_ARCH["x86_64"]) == KILL
@@ -82,10 +147,13 @@ def test_the_numbers_are_those_of_the_names(
 ) -> None:
     """Checked against libseccomp's tables: a wrong number would open another call."""
     column = 0 if machine == "x86_64" else 1
-    ours = {**seccomp.CALLS, **seccomp.MAPPING, "seccomp": seccomp.SECCOMP}
+    ours = {**seccomp.calls_of("cuda"), **seccomp.MAPPING, "seccomp": seccomp.SECCOMP}
+    ours |= {"clone": CLONE, "clone3": CLONE3}
+    ours = {name: numbers for name, numbers in ours.items() if numbers[column] >= 0}
     theirs = {name: number_of(name, machine) for name in ours}
     assert {name: numbers[column] for name, numbers in ours.items()} == theirs
     assert launcher._CAPSET[machine] == number_of("capset", machine)
+    assert number_of("landlock_add_rule", machine) == landlock._ADD_RULE
     assert number_of("landlock_create_ruleset", machine) == landlock._CREATE_RULESET
     assert number_of("landlock_restrict_self", machine) == landlock._RESTRICT_SELF
 

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +96,49 @@ def test_the_kernel_keeps_the_rules() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(done.stdout) >= 1
+
+
+_WITH_A_LIST = """
+import ctypes, os, sys
+from rewardsmith.sandbox.inside import landlock
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+folder = sys.argv[1]
+landlock.allow(libc, {folder: False, "/dev/null": True, "/no/such/device": True})
+assert open(folder + "/seen").read() == "seen"
+os.write(os.open("/dev/null", os.O_RDWR), b"x")
+refused = 0
+for attempt in (
+    lambda: open(folder + "/seen", "w"), lambda: open(folder + "/new", "w"),
+    lambda: open("/etc/hostname"), lambda: os.listdir("/"), lambda: open("/dev/zero"),
+    lambda: os.unlink(folder + "/seen"),
+):
+    try:
+        attempt()
+    except PermissionError:
+        refused += 1
+print("refused", refused)
+"""
+
+
+def test_of_a_list_folders_are_read_and_devices_spoken_to_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "seen").write_text("seen")
+    done = subprocess.run(
+        [sys.executable, "-c", _WITH_A_LIST, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "refused 6\n", done.stderr
+
+
+def test_rights_are_those_of_the_kernels_header() -> None:
+    assert landlock.rights(device=False) == 0b1101
+    assert landlock.rights(device=True) == 0b1111 | 1 << 15
+
+
+def test_a_rule_that_the_kernel_refuses_is_an_error() -> None:
+    with pytest.raises(OSError, match="add_rule failed for /dev/null"):
+        landlock.allow(_Kernel(5, 3, -1), {"/dev/null": True})  # type: ignore[arg-type]
