@@ -15,6 +15,8 @@ from rewardsmith.errors import ModelError, RewardsmithError
 Verdict = Literal["ok", "warn", "missing"]
 MIN_FREE_BYTES = 3 * 1024**3
 PACKAGES = ("gymnasium", "mujoco", "stable-baselines3", "torch", "openai", "litellm", "docker")
+# Executors that come with an extra of their own: extra -> package.
+EXECUTOR_PACKAGES = {"ray": "ray", "slurm": "submitit"}
 BAD_LITELLM = ("1.82.7", "1.82.8", "1.107.")
 
 # Upright and centred: well known to train the double pendulum.
@@ -50,6 +52,7 @@ def examine(llm: str | None) -> tuple[dict[str, Any], str, bool]:
     """Returns the findings as a document, as text, and whether nothing needed is missing."""
     parts: tuple[tuple[str, Examination], ...] = (
         ("packages", _packages),
+        ("executors", _executors),
         ("disk", _disk),
         ("sandbox", _sandbox),
         ("stack", _stack),
@@ -80,6 +83,18 @@ def _packages() -> Iterator[Finding]:
             yield Finding(name, "missing", f"{found} was published with malicious code", remedy)
         else:
             yield Finding(name, "ok", found)
+
+
+def _executors() -> Iterator[Finding]:
+    """Says which executors beside those of this machine can be used."""
+    for extra, package in EXECUTOR_PACKAGES.items():
+        try:
+            text = f"{package} {version(package)}, for --executor {extra}"
+        except PackageNotFoundError:
+            text = f'not installed; --executor {extra} needs pip install "rewardsmith[{extra}]"'
+        if extra == "slurm" and shutil.which("sbatch") is None:
+            text += "; there is no sbatch on this machine"
+        yield Finding(f"executor {extra}", "ok", text)
 
 
 def _disk() -> Iterator[Finding]:

@@ -1,4 +1,5 @@
 import time
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,22 @@ def test_an_error_of_a_part_is_a_finding_of_it() -> None:
         "missing",
         "no such thing; get one",
     )
+
+
+def test_executors_of_an_extra_are_told_of_and_missing_ones_are_no_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def none(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    here = {item.name: item for item in doctor._executors()}
+    assert "for --executor ray" in here["executor ray"].detail
+    assert "no sbatch on this machine" in here["executor slurm"].detail
+    monkeypatch.setattr(doctor, "version", none)
+    for item in doctor._executors():
+        assert item.verdict == "ok"
+        assert "pip install" in item.detail
 
 
 def test_versions_that_were_published_with_malicious_code_are_refused(

@@ -118,7 +118,7 @@ TRAINERS: dict[str, str] = {
 
 
 # Built-in names whose trainers are stack trainers, so that nobody has to import one to know.
-STACKS: set[str] = set()
+STACKS = frozenset({"fast"})
 
 
 def stackable(name: str) -> bool:

@@ -22,7 +22,15 @@ from rewardsmith.runs.training.judging import flat
 from rewardsmith.runs.training.policy import load_policy, save_policy
 from rewardsmith.runs.training.presets import hyperparams
 from rewardsmith.runs.training.reward_sources import NativeReward
-from rewardsmith.runs.training.trainers import Order, Trained, Unwatched, find_trainer
+from rewardsmith.runs.training.trainers import (
+    TRAINERS,
+    Order,
+    StackTrainer,
+    Trained,
+    Unwatched,
+    find_trainer,
+    stackable,
+)
 from rewardsmith.sandbox.client import RewardClient
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardBatch
@@ -267,3 +275,10 @@ def test_every_preset_trains_in_its_own_environment(task_id: str, trainer: str) 
     assert isinstance(result, Trained), result
     (episode,) = rollout(task.env, flat(result.policy, task.env), (1,), max_steps=5)
     assert episode.length <= 5
+
+
+def test_which_trainers_can_stack_is_known_without_importing_them() -> None:
+    for name in TRAINERS:
+        assert stackable(name) == isinstance(find_trainer(name), StackTrainer), name
+    with pytest.raises(ConfigError, match="unknown"):
+        stackable("abacus")
