@@ -41,9 +41,40 @@ def steps_of(  # noqa: PLR0913  (the parts of a step; all but the first three by
     Raises:
         TrainingError: a field is NaN or infinite (the simulation blew up, or the card is wrong).
     """
+    width = layout(spec).width
+    return steps_of_columns(
+        np.array([r.before for r in rows]).reshape(len(rows), width),
+        np.array([r.after for r in rows]).reshape(len(rows), width),
+        num_envs,
+        spec,
+        action=action,
+        terminated=terminated,
+        truncated=truncated,
+        starts=[r.starts for r in rows],
+        native_reward=[r.native_reward for r in rows],
+        hidden=hidden,
+    )
+
+
+def steps_of_columns(  # noqa: PLR0913  (the parts of a step; all but the first four by name)
+    before: FloatArray,
+    after: FloatArray,
+    num_envs: int,
+    spec: EnvSpec,
+    *,
+    action: npt.ArrayLike,
+    terminated: npt.ArrayLike,
+    truncated: npt.ArrayLike,
+    starts: npt.ArrayLike,
+    native_reward: npt.ArrayLike,
+    hidden: bool = True,
+) -> Steps:
+    """Builds the columns of steps whose flat card rows (rows, width) are given; see `steps_of`.
+
+    Raises:
+        TrainingError: a field is NaN or infinite (the simulation blew up, or the card is wrong).
+    """
     places = layout(spec)
-    before = np.array([r.before for r in rows]).reshape(len(rows), places.width)
-    after = np.array([r.after for r in rows]).reshape(len(rows), places.width)
     for flat in (before, after):
         if not np.isfinite(flat).all():
             bad = ", ".join(nonfinite(flat, places))
@@ -52,11 +83,11 @@ def steps_of(  # noqa: PLR0913  (the parts of a step; all but the first three by
         num_envs=num_envs,
         after=places.split(after, hidden=hidden),
         before=places.split(before, hidden=hidden),
-        action=_actions(action, len(rows), spec),
+        action=_actions(action, len(after), spec),
         terminated=np.asarray(terminated, dtype=np.bool_).reshape(-1),
         truncated=np.asarray(truncated, dtype=np.bool_).reshape(-1),
-        starts=np.array([r.starts for r in rows], dtype=np.bool_),
-        native_reward=np.array([r.native_reward for r in rows], dtype=np.float64),
+        starts=np.asarray(starts, dtype=np.bool_).reshape(-1),
+        native_reward=np.asarray(native_reward, dtype=np.float64).reshape(-1),
     )
 
 

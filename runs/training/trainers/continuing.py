@@ -14,7 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.save_util import recursive_getattr
 
-from rewardsmith.envs import whole_state
+from rewardsmith.envs.vector import Keepable
 from rewardsmith.errors import ConfigError, TrainingError
 from rewardsmith.runs.training.trainers import Order
 from rewardsmith.runs.training.trainers.checkpoints import load, save
@@ -38,8 +38,9 @@ def keep(order: Order, trainer: str, model: BaseAlgorithm, callback: Deferred) -
     _check(model)
     arrays, facts = _model(model)
     arrays |= _prefixed("callback", callback.kept())
-    for i, env in enumerate(callback.recorder.envs):
-        state, facts[f"env{i}"] = whole_state.kept(env)
+    batch = _keepable(callback)
+    for i in range(batch.num_envs):
+        state, facts[f"env{i}"] = batch.kept(i)
         arrays |= _prefixed(f"env{i}", state)
     facts |= {"torch": torch.__version__, "rng": _generators(model, arrays)}
     save(order.checkpoint, order, trainer, arrays, facts)
@@ -59,14 +60,21 @@ def go_on(order: Order, trainer: str, model: BaseAlgorithm, callback: Deferred) 
         if facts["torch"] != torch.__version__:
             raise ValueError(f"left by torch {facts['torch']}, this is {torch.__version__}")
         callback.recorder.reset()
-        for i, env in enumerate(callback.recorder.envs):
-            whole_state.put_back(env, _below(f"env{i}", arrays), facts[f"env{i}"])
+        batch = _keepable(callback)
+        for i in range(batch.num_envs):
+            batch.put_back(i, _below(f"env{i}", arrays), facts[f"env{i}"])
         _put_back_model(model, arrays, facts)
         callback.put_back(_below("callback", arrays))
         # Last: all that was made on the way has drawn from them.
         _put_back_generators(model, arrays, facts["rng"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise TrainingError(f"{order.resume}: no checkpoint of this training: {error}") from error
+
+
+def _keepable(callback: Deferred) -> Keepable:
+    batch = callback.recorder.batch
+    assert isinstance(batch, Keepable)
+    return batch
 
 
 def _check(model: BaseAlgorithm) -> None:

@@ -49,7 +49,7 @@ def in_loop(path: Path, params: dict[str, Any], steps: int) -> dict[str, Any]:
 
     venv = VecNormalize(DummyVecEnv([env] * params["n_envs"]), gamma=params["gamma"])
     model = new_model("ppo", venv, params, seed=7, device="cpu")
-    seeded(venv, 7)  # type: ignore[arg-type]
+    seeded(venv, 7)
     model.learn(steps)
     venv.close()
     return dict(policy_of(model).weights)

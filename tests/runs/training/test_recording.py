@@ -10,6 +10,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from rewardsmith.envs import toy
 from rewardsmith.envs.recorder import make_env
+from rewardsmith.envs.registry import find_task
 from rewardsmith.runs.records import Unit
 from rewardsmith.runs.training.curve import curve_seeds
 from rewardsmith.runs.training.trainers.recording import (
@@ -30,7 +31,12 @@ def actions(spec: Any, envs: int, time: int) -> Any:
     return rng.uniform(-1, 1, (envs, *spec.action.shape)).astype(np.float32)
 
 
-@pytest.mark.parametrize("spec", [CONTINUOUS, DISCRETE], ids=["continuous", "discrete"])
+HOPPER, LANDER = (
+    replace(find_task(name).env, max_steps=7) for name in ("Hopper-v5", "LunarLander-v3")
+)
+
+
+@pytest.mark.parametrize("spec", [CONTINUOUS, DISCRETE, HOPPER, LANDER], ids=lambda spec: spec.id)
 def test_it_steps_exactly_as_the_plain_vector_of_environments(spec: Any) -> None:
     ours: Any = RecordingVecEnv(spec, 3)
     theirs: Any = DummyVecEnv([lambda: make_env(spec)] * 3)
@@ -40,6 +46,7 @@ def test_it_steps_exactly_as_the_plain_vector_of_environments(spec: Any) -> None
     for time in range(12):
         first, second = (vec.step(actions(spec, 3, time)) for vec in (ours, theirs))
         for mine, other in zip(first[:3], second[:3], strict=True):
+            assert mine.dtype == other.dtype
             assert np.array_equal(mine, other)
         for mine_info, other_info in zip(first[3], second[3], strict=True):
             assert mine_info["TimeLimit.truncated"] == other_info["TimeLimit.truncated"]
@@ -154,3 +161,21 @@ def test_seeds_of_trainings_differ_from_run_to_run() -> None:
     for seed in range(200):
         seeded(vec, seed)
     assert len(set(vec.given)) == 200
+
+
+def test_its_environments_have_no_attributes_and_no_methods() -> None:
+    vec = RecordingVecEnv(SPEC, 2)
+    assert vec.get_attr("render_mode") == [None, None]
+    assert vec.env_is_wrapped(gym.Wrapper) == [False, False]
+    for call in (
+        lambda: vec.get_attr("position"),
+        lambda: vec.set_attr("position", 1.0),
+        lambda: vec.env_method("render"),
+    ):
+        with pytest.raises(AttributeError, match="environments of a batch have no"):
+            call()
+
+
+def test_without_a_seed_every_reset_is_another() -> None:
+    vec = RecordingVecEnv(SPEC, 2)
+    assert not np.array_equal(vec.reset(), vec.reset())
