@@ -32,7 +32,7 @@ CUDA_DEVICES = (
 CUDA_FOLDERS = ("/usr", "/lib", "/lib64", "/opt", LIBRARY)
 # For the interpreter that watches, and for what both interpreters share with nobody else.
 _OVERHEAD_BYTES = 64 * 2**20
-_LONGEST_S = 7 * 24 * 3600.0
+LONGEST_S = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ def memory_limit(limits: Limits) -> int:
 
 
 def lifetime(limits: Limits) -> float:
-    """Returns after how many seconds a container ends in any case."""
+    """Returns after how many seconds a container is out of date, for whoever finds it."""
     if limits.total_s is None:
-        return _LONGEST_S
-    return min(_LONGEST_S, limits.total_s + limits.start_s + limits.idle_s)
+        return LONGEST_S
+    return min(LONGEST_S, limits.total_s + limits.start_s + limits.idle_s)
 
 
 def launcher_orders(
@@ -102,17 +102,18 @@ def container_options(
         run: says whose container it is.
         python: the interpreter's path inside.
     """
-    seconds = lifetime(limits)
     main = MAIN.format(module="watchdog")
     return {
         "image": image,
-        "command": [python, *FLAGS, "-c", main, LIBRARY, str(seconds), orders],
+        # The same seconds for all: a program can find its command in memory, and a check has less
+        # time than a training. What lasts too long for its own limits is found by its label.
+        "command": [python, *FLAGS, "-c", main, LIBRARY, str(LONGEST_S), orders],
         "user": NOBODY,
         "environment": environment(),
         "labels": {
             LABEL: "1",
             RUN_LABEL: run,
-            DEADLINE_LABEL: str(int(time.time() + seconds)),
+            DEADLINE_LABEL: str(int(time.time() + lifetime(limits))),
         },
         "hostname": "sandbox",
         "working_dir": "/",

@@ -129,7 +129,7 @@ def test_a_container_ends_by_itself_at_its_deadline(
     docker_backend: DockerBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if this process forgets it and the engine's connection stays."""
-    monkeypatch.setattr("rewardsmith.sandbox.docker_options.lifetime", lambda limits: 1.5)
+    monkeypatch.setattr("rewardsmith.sandbox.docker_options.LONGEST_S", 1.5)
     worker = docker_backend.start(Limits())
     assert worker.pipes.ended(deadline=time.monotonic() + 10)
     worker.stop()

@@ -54,6 +54,21 @@ def test_a_lifetime_covers_every_call() -> None:
     assert lifetime(waits) == lifetime(LIMITS), "time between calls is no time of calls"
 
 
+def test_a_command_does_not_say_how_much_time_there_is() -> None:
+    """A program that finds it in memory cannot tell the check from the training."""
+    check, training = Limits(total_s=30.0, call_s=5.0), Limits()
+    commands = [
+        container_options("i", limits, "{}", "run", python="p")["command"]
+        for limits in (check, training)
+    ]
+    assert commands[0] == commands[1]
+    labels = [
+        int(container_options("i", limits, "{}", "run", python="p")["labels"][DEADLINE_LABEL])
+        for limits in (check, training)
+    ]
+    assert labels[0] < labels[1]
+
+
 def test_the_host_part_is_as_closed_as_an_engine_can_make_it() -> None:
     options = host_options(LIMITS, Settings(), cpu_quota=True)
     assert options["network_mode"] == options["ipc_mode"] == "none"
