@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from attack_bait import Bait, laid_out
+from attack_record import RECORDING, Record
 
 from rewardsmith.sandbox.backend import Backend
 from rewardsmith.sandbox.bubblewrap import BubblewrapBackend, find_bubblewrap
@@ -119,3 +121,19 @@ def backend(request: pytest.FixtureRequest) -> Backend:
         made: BubblewrapBackend = request.getfixturevalue("bubblewrap")
         return made
     return ProcessBackend()
+
+
+@pytest.fixture
+def bait() -> Iterator[Bait]:
+    """What attacks look for."""
+    with laid_out() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def record() -> Iterator[Record]:
+    """What is on record of attacks; kept at the end where this run is one that records."""
+    made = Record()
+    yield made
+    if RECORDING:
+        made.save()
