@@ -48,6 +48,10 @@ def recipe_of(task: Task, config: RunConfig) -> Recipe:
 
     trainer = config.algo or default_trainer(task.env.id)
     changes = _hyperparams_file(config.hyperparams)
+    if trainer == "fast":
+        from rewardsmith.runs.training.trainers.fast_jax import require_jax
+
+        require_jax()  # now, before a model is asked for anything
     return Recipe(
         task=task,
         trainer=trainer,

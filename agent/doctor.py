@@ -52,6 +52,7 @@ def examine(llm: str | None) -> tuple[dict[str, Any], str, bool]:
     """Returns the findings as a document, as text, and whether nothing needed is missing."""
     parts: tuple[tuple[str, Examination], ...] = (
         ("packages", _packages),
+        ("trainers", _trainers),
         ("executors", _executors),
         ("disk", _disk),
         ("sandbox", _sandbox),
@@ -83,6 +84,15 @@ def _packages() -> Iterator[Finding]:
             yield Finding(name, "missing", f"{found} was published with malicious code", remedy)
         else:
             yield Finding(name, "ok", found)
+
+
+def _trainers() -> Iterator[Finding]:
+    """Says whether the trainer that needs an extra package can be used."""
+    try:
+        text = f"JAX {version('jax')}, for --algo fast"
+    except PackageNotFoundError:
+        text = 'JAX is not installed; --algo fast needs pip install "rewardsmith[fast]"'
+    yield Finding("trainer fast", "ok", text)
 
 
 def _executors() -> Iterator[Finding]:

@@ -23,7 +23,7 @@ FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--strategy", "strategy", str, "greedy, eureka or iid"),
     ("--critic-rounds", "critic_rounds", int, "rounds of the critic before training, 0 to 3"),
     ("--repair-turns", "repair_turns", int, "turns to mend an answer that breaks the contract"),
-    ("--algo", "algo", str, "ppo or sac"),
+    ("--algo", "algo", str, "ppo, fast (ppo in JAX) or sac"),
     ("--hyperparams", "hyperparams", Path, "YAML with hyperparameters over the task's preset"),
     ("--steps", "steps", int, "environment steps per training"),
     ("--seed", "seed", int, "seed of the whole run"),
@@ -53,6 +53,7 @@ FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--llm-timeout", "llm_timeout_s", str, "give a question up after this long: 90s, 10m"),
 )
 
+_ALSO = {"--algo": ("--trainer",)}
 
 # What `resume` takes: what may differ between two starts of one run.
 LIMITS = frozenset(
@@ -146,4 +147,5 @@ def _argument(text: str) -> tuple[str, Any]:
 
 def _annotation(flag: str, kind: type, text: str) -> Any:
     shown: Any = list[str] if kind is list else kind
-    return Annotated[shown | None, typer.Option(flag, help=text, show_default=False)]
+    flags = (flag, *_ALSO.get(flag, ()))
+    return Annotated[shown | None, typer.Option(*flags, help=text, show_default=False)]

@@ -36,7 +36,7 @@ from rewardsmith.runs.training.trajectories import load_episodes
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 
-_PACKAGES = ("numpy", "gymnasium", "mujoco", "torch", "stable-baselines3")
+_PACKAGES = ("numpy", "gymnasium", "mujoco", "torch", "stable-baselines3", "jax")
 
 
 def run_job(folder: Path) -> TrainingReport:

@@ -101,3 +101,18 @@ def test_an_executor_that_does_not_exist_or_fit_is_an_error(
 ) -> None:
     with pytest.raises(ConfigError, match=says):
         executor_of(RunConfig(env=POINT, executor=name, executor_args=arguments))
+
+
+def test_the_fast_trainer_has_the_presets_of_ppo() -> None:
+    task = task_of(RunConfig(env="Hopper-v5"))
+    fast, slow = (recipe_of(task, RunConfig(env="Hopper-v5", algo=a)) for a in ("fast", "ppo"))
+    assert fast.trainer == "fast"
+    assert (fast.hyperparams, fast.steps) == (slow.hyperparams, slow.steps)
+
+
+def test_the_fast_trainer_without_jax_is_refused_before_anything_costs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'rewardsmith\[fast\]'"):
+        recipe_of(task_of(RunConfig(env="Hopper-v5")), RunConfig(env="Hopper-v5", algo="fast"))

@@ -108,6 +108,21 @@ def test_versions_that_were_published_with_malicious_code_are_refused(
         assert found["torch"].verdict == "ok"
 
 
+def test_without_jax_nothing_is_missing_and_the_fast_trainer_is_mentioned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    [there] = doctor._trainers()
+    assert there.detail.endswith("for --algo fast")
+
+    def lacking(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "version", lacking)
+    [without] = doctor._trainers()
+    assert without.verdict == "ok"
+    assert 'pip install "rewardsmith[fast]"' in without.detail
+
+
 def test_what_is_missing_comes_with_its_remedy_on_a_line_of_its_own() -> None:
     text = Finding("disk", "missing", "0 GiB", "free some").as_text()
     assert text.splitlines() == ["MISSING  disk: 0 GiB", "           -> free some"]

@@ -92,3 +92,8 @@ def test_every_flag_has_a_line_of_help() -> None:
     shown = call("design", "--help").out
     assert all(flag in shown for flag, *_ in FLAGS)
     assert all(text for *_, text in FLAGS)
+
+
+def test_the_trainer_may_be_called_by_either_name() -> None:
+    for command in ("design", "sweep", "train"):
+        assert {"--algo", "--trainer"} <= options(command)

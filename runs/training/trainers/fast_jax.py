@@ -13,6 +13,18 @@ MISSING = (
 _FLAGS = ("--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1")
 
 
+def require_jax() -> None:
+    """Makes sure, without importing it, that JAX is there.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    import importlib.util
+
+    if importlib.util.find_spec("jax") is None:
+        raise ConfigError(MISSING)
+
+
 def jax_device(name: str) -> Any:
     """Returns the device of JAX for an order's ``device``; "auto" is the CPU.
 
