@@ -88,13 +88,13 @@ def slices(ways: Mapping[str, Work], *, seconds: float, budget_s: float) -> dict
 
 
 def _slice(work: Work, seconds: float) -> Slice:
-    busy, begin = _busy_s(), time.perf_counter()
+    busy, begin = busy_s(), time.perf_counter()
     units, cpu = work.run(seconds)
     wall = time.perf_counter() - begin
-    return Slice(units, wall, cpu, max(0.0, (_busy_s() - busy - cpu) / wall))
+    return Slice(units, wall, cpu, max(0.0, (busy_s() - busy - cpu) / wall))
 
 
-def _busy_s() -> float:
+def busy_s() -> float:
     """Returns the processor seconds that all processes of this machine have used; 0 elsewhere."""
     stat = Path("/proc/stat")
     if not stat.exists():
