@@ -22,7 +22,7 @@ def statistics_path(out: Path) -> Path:
 
 
 def export_sb3(folder: Path, out: Path) -> tuple[Path, ...]:
-    """Writes the policy of a job's folder as a model that ``PPO.load`` or ``SAC.load`` opens.
+    """Writes the policy of a job's folder as a model that ``PPO.load`` (or its algorithm's) opens.
 
     Weights of the critics come along, so that the model can be trained further. Where observations
     were normalised, their statistics are written beside it, as ``VecNormalize.load`` reads them.
@@ -66,7 +66,8 @@ def _model(unit: Unit, policy: Policy) -> tuple[Any, Any]:
     # Hyperparameters of somebody else's trainer are no business of Stable-Baselines3.
     changes = dict(unit.hyperparams) if unit.trainer in TRAINERS else {}
     # Constant, since a schedule of ours could not be loaded without this package.
-    changes |= {"schedule": "constant", "net_arch": list(spec.hidden), "use_sde": spec.use_sde}
+    changes |= {"schedule": "constant", "net_arch": list(spec.hidden)}
+    changes |= {"use_sde": True} if spec.use_sde else {}
     changes |= {"activation": spec.activation, "normalize_obs": spec.normalisation is not None}
     params = hyperparams(spec.kind, unit.task.env.id, changes)
     env: VecEnv = normalised(DummyVecEnv([lambda: flat_env(unit.task.env)]), params)

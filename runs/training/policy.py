@@ -23,6 +23,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 WEIGHTS_FILE = "policy.safetensors"
 SPEC_FILE = "policy.json"
+_BOUNDED = ("sac", "td3", "ddpg")  # whose last layer passes a tanh
 _SDE_CLIP = 2.0  # ``clip_mean`` of Stable-Baselines3's SAC
 MOST_BYTES = 1 << 28  # of either file; the largest preset has less than a megabyte
 
@@ -41,14 +42,14 @@ class Normalisation(BaseModel):
 class PolicySpec(BaseModel):
     """All of a policy but its weights.
 
-    ``kind`` fixes the layout: "ppo" and "sac" are Stable-Baselines3's ``MlpPolicy`` of that
-    algorithm, "linear" is one affine map. ``low`` and ``high`` are the bounds of each action value,
+    ``kind`` fixes the layout: "linear" is one affine map, all others are Stable-Baselines3's
+    ``MlpPolicy`` of that algorithm. ``low`` and ``high`` are the bounds of each action value,
     None where there is none; ``count`` is the number of choices of a discrete action, else None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    kind: Literal["ppo", "sac", "linear"]
+    kind: Literal["ppo", "a2c", "sac", "td3", "ddpg", "dqn", "linear"]
     observation_size: int
     action_shape: tuple[int, ...]
     low: tuple[float | None, ...] = ()
@@ -115,12 +116,29 @@ def _sac_shapes(spec: PolicySpec) -> Shapes:
     return shapes
 
 
+def _td3_shapes(spec: PolicySpec) -> Shapes:
+    sizes = (spec.observation_size, *spec.hidden, spec.outputs)
+    inputs = spec.observation_size + spec.outputs
+    shapes = _layers("actor.mu", sizes) | _layers("actor_target.mu", sizes)
+    for i in range(1 if spec.kind == "ddpg" else 2):
+        for net in (f"critic.qf{i}", f"critic_target.qf{i}"):
+            shapes |= _layers(net, (inputs, *spec.hidden, 1))
+    return shapes
+
+
+def _dqn_shapes(spec: PolicySpec) -> Shapes:
+    sizes = (spec.observation_size, *spec.hidden, spec.outputs)
+    return _layers("q_net.q_net", sizes) | _layers("q_net_target.q_net", sizes)
+
+
+_SHAPES = {"ppo": _ppo_shapes, "a2c": _ppo_shapes, "sac": _sac_shapes, "td3": _td3_shapes,
+           "ddpg": _td3_shapes, "dqn": _dqn_shapes}  # fmt: skip
+
+
 def shapes(spec: PolicySpec) -> Shapes:
     """Returns name -> shape of every array that a policy of this spec consists of."""
-    if spec.kind == "ppo":
-        return _ppo_shapes(spec)
-    if spec.kind == "sac":
-        return _sac_shapes(spec)
+    if spec.kind in _SHAPES:
+        return _SHAPES[spec.kind](spec)
     return _affine("action_net", spec.observation_size, spec.outputs)
 
 
@@ -128,6 +146,9 @@ def _actor_names(spec: PolicySpec) -> tuple[str, ...]:
     """The affine maps from observation to action, in order."""
     if spec.kind == "sac":
         return (*(f"actor.latent_pi.{2 * i}" for i in range(len(spec.hidden))), _mu(spec))
+    if spec.kind in ("td3", "ddpg", "dqn"):
+        net = "q_net.q_net" if spec.kind == "dqn" else "actor.mu"
+        return tuple(f"{net}.{2 * i}" for i in range(len(spec.hidden) + 1))
     trunk = (f"mlp_extractor.policy_net.{2 * i}" for i in range(len(spec.hidden)))
     return (*trunk, "action_net")
 
@@ -183,7 +204,7 @@ class Policy:
         spec = self.spec
         if spec.count is not None:
             return np.int64(np.argmax(out))
-        if spec.kind == "sac":
+        if spec.kind in _BOUNDED:
             out = np.clip(out, -_SDE_CLIP, _SDE_CLIP) if spec.use_sde else out
             out = self._low + np.float32(0.5) * (np.tanh(out) + np.float32(1)) * (
                 self._high - self._low
@@ -226,8 +247,11 @@ def _check_spec(spec: PolicySpec) -> None:
             raise TrainingError(
                 f"policy spec: {len(bounds)} bounds for an action of {spec.outputs} values"
             )
-    if spec.kind == "sac" and (spec.count is not None or None in (*spec.low, *spec.high)):
-        raise TrainingError("policy spec: SAC acts within finite bounds, and these are not")
+    if spec.kind in _BOUNDED and (spec.count is not None or None in (*spec.low, *spec.high)):
+        name = spec.kind.upper()
+        raise TrainingError(f"policy spec: {name} acts within finite bounds, and these are not")
+    if spec.kind == "dqn" and spec.count is None:
+        raise TrainingError("policy spec: DQN chooses among discrete actions, and these are not")
 
 
 def _check_normalisation(spec: PolicySpec) -> None:

@@ -16,9 +16,14 @@ _EXTRA: dict[str, dict[str, Any]] = {
             "normalize_advantage": True},
     "sac": {"use_sde": True, "sde_sample_freq": 4, "log_std_init": -1.0, "target_entropy": "auto"},
 }  # fmt: skip
+_EXTRA["a2c"] = {**_EXTRA["ppo"], "use_rms_prop": True, "rms_prop_eps": 1e-5}
+del _EXTRA["a2c"]["target_kl"]
 _EXTRA["fast"] = _EXTRA["ppo"]
+_OFF_POLICY = ("sac", "td3", "ddpg", "dqn")
+_SHARES = ("gamma", "gae_lambda", "tau", "exploration_fraction", "exploration_initial_eps",
+           "exploration_final_eps")  # fmt: skip
 _RANGES = {
-    **dict.fromkeys(("gamma", "gae_lambda", "tau"), (0, 1)),
+    **dict.fromkeys(_SHARES, (0, 1)),
     "log_std_init": (-math.inf, math.inf),
     "sde_sample_freq": (-1, math.inf),
     "learning_starts": (0, math.inf),
@@ -92,8 +97,8 @@ def _check(trainer: str, name: str, value: Any, defaults: Mapping[str, Any]) -> 
     choices = {"activation": ("tanh", "relu"), "schedule": ("constant", "linear")}.get(name)
     if choices and value not in choices:
         raise ConfigError(f"{trainer}: {name} is {value!r}, one of {', '.join(choices)} is wanted")
-    if trainer == "sac" and name == "normalize_reward" and value:
-        raise ConfigError("sac learns from rewards as they are: normalize_reward is for ppo")
+    if trainer in _OFF_POLICY and name == "normalize_reward" and value:
+        raise ConfigError(f"{trainer} learns from rewards as they are: normalize_reward is for ppo")
 
 
 def _check_number(trainer: str, name: str, value: Any, wanted: int | float) -> None:

@@ -113,6 +113,10 @@ TRAINERS: dict[str, str] = {
     "ppo": "rewardsmith.runs.training.trainers.sb3:ppo",
     "fast": "rewardsmith.runs.training.trainers.fast:ppo",
     "sac": "rewardsmith.runs.training.trainers.sb3:sac",
+    "a2c": "rewardsmith.runs.training.trainers.sb3:a2c",
+    "td3": "rewardsmith.runs.training.trainers.sb3:td3",
+    "ddpg": "rewardsmith.runs.training.trainers.sb3:ddpg",
+    "dqn": "rewardsmith.runs.training.trainers.sb3:dqn",
     "toy": "rewardsmith.runs.training.trainers.toy:search",
 }
 

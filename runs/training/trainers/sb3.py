@@ -1,4 +1,4 @@
-"""PPO and SAC of Stable-Baselines3 with deferred rewards."""
+"""The algorithms of Stable-Baselines3 with deferred rewards."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,12 @@ from functools import cache
 from typing import Any, Literal, cast
 
 import gymnasium as gym
+import numpy as np
 import torch
-from stable_baselines3 import PPO, SAC
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
+from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from rewardsmith.errors import ConfigError, RewardsmithError, TrainingError
@@ -30,15 +32,20 @@ from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardSource
 
 _ACTIVATIONS: dict[str, type[torch.nn.Module]] = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
+Algorithm = Literal["ppo", "a2c", "sac", "td3", "ddpg", "dqn"]
+_CLASSES: dict[str, Any] = {
+    "ppo": PPO, "a2c": A2C, "sac": SAC, "td3": TD3, "ddpg": DDPG, "dqn": DQN
+}  # fmt: skip
+_ON_POLICY = ("ppo", "a2c")
 _OURS = {"n_envs", "normalize_obs", "normalize_reward", "net_arch", "activation", "log_std_init",
-         "schedule", "steps"}  # fmt: skip
+         "schedule", "steps", "noise_std"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Sb3:
     """One algorithm of Stable-Baselines3 as a trainer."""
 
-    algorithm: Literal["ppo", "sac"]
+    algorithm: Algorithm
 
     def train(self, order: Order, reward: RewardSource, watch: Watch) -> Trained | Failure:
         """Returns the trained policy, or what the reward program did wrong."""
@@ -89,7 +96,7 @@ class Sb3:
     def _callback(
         self, order: Order, recorder: RecordingVecEnv, reward: RewardSource, watch: Watch
     ) -> Deferred:
-        if self.algorithm == "sac":
+        if self.algorithm not in _ON_POLICY:
             return OffPolicy(reward, watch, recorder, None)
         scale = None
         if order.hyperparams["normalize_reward"]:
@@ -98,7 +105,11 @@ class Sb3:
 
 
 ppo = Sb3("ppo")
+a2c = Sb3("a2c")
 sac = Sb3("sac")
+td3 = Sb3("td3")
+ddpg = Sb3("ddpg")
+dqn = Sb3("dqn")
 
 
 def normalised(env: VecEnv, hyperparams: Mapping[str, Any]) -> VecEnv:
@@ -119,14 +130,14 @@ def new_model(
     Raises:
         ConfigError: the algorithm cannot act in this environment, or refuses a hyperparameter.
     """
-    if algorithm == "sac" and not isinstance(env.action_space, gym.spaces.Box):
-        raise ConfigError("SAC needs continuous actions, this task's are discrete: use ppo")
+    _check_actions(algorithm, env.action_space)
     arguments = {k: v for k, v in hyperparams.items() if k not in _OURS}
+    if "noise_std" in hyperparams:
+        arguments["action_noise"] = _noise(env.action_space, float(hyperparams["noise_std"]))
     rate = float(arguments.pop("learning_rate"))
     linear = hyperparams.get("schedule", "constant") == "linear"
     try:
-        kind = _staged(SAC if algorithm == "sac" else PPO)
-        return kind(
+        model: BaseAlgorithm = _staged(_CLASSES[algorithm])(
             "MlpPolicy",
             env,
             learning_rate=(lambda left: left * rate) if linear else rate,
@@ -135,9 +146,25 @@ def new_model(
             device=device,
             **arguments,
         )
+        return model
     # RuntimeError is torch's word for an impossible size and for a device that is not there.
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise ConfigError(f"{algorithm} refused its hyperparameters: {error}") from error
+
+
+def _check_actions(algorithm: str, space: gym.Space[Any]) -> None:
+    if algorithm in ("sac", "td3", "ddpg") and not isinstance(space, gym.spaces.Box):
+        raise ConfigError(
+            f"{algorithm.upper()} needs continuous actions, this task's are discrete: use ppo"
+        )
+    if algorithm == "dqn" and not isinstance(space, gym.spaces.Discrete):
+        raise ConfigError("DQN needs discrete actions, this task's are continuous: use ppo")
+
+
+def _noise(space: gym.Space[Any], std: float) -> NormalActionNoise:
+    """Returns exploration for policies without any: on actions scaled to -1 and 1."""
+    size = np.prod(space.shape or (1,), dtype=int)
+    return NormalActionNoise(np.zeros(size), np.full(size, std))
 
 
 class _Staged:
@@ -153,7 +180,7 @@ class _Staged:
 
 
 @cache
-def _staged(kind: type[PPO] | type[SAC]) -> type[PPO] | type[SAC]:
+def _staged(kind: type[BaseAlgorithm]) -> type[Any]:
     return type(kind.__name__, (_Staged, kind), {})
 
 
@@ -165,8 +192,9 @@ def _policy_kwargs(algorithm: str, hyperparams: Mapping[str, Any], device: str) 
     kwargs: dict[str, Any] = {
         "net_arch": list(hyperparams["net_arch"]),
         "activation_fn": _ACTIVATIONS[hyperparams["activation"]],
-        "optimizer_kwargs": optimizer,
     }
+    if algorithm != "a2c":  # which has an optimiser of its own
+        kwargs["optimizer_kwargs"] = optimizer
     if "log_std_init" in hyperparams:
         kwargs["log_std_init"] = float(hyperparams["log_std_init"])
     return kwargs

@@ -1,11 +1,10 @@
 """Between Stable-Baselines3's modules and plain arrays."""
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
 import torch
-from stable_baselines3 import SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecNormalize
@@ -50,11 +49,11 @@ def _spec(model: BaseAlgorithm) -> PolicySpec:
     hidden = policy.net_arch["pi"] if isinstance(policy.net_arch, dict) else policy.net_arch
     assert model.observation_space.shape is not None
     return PolicySpec(
-        kind="sac" if isinstance(model, SAC) else "ppo",
+        kind=cast(Any, type(model).__name__.lower()),
         observation_size=int(np.prod(model.observation_space.shape)),
         hidden=tuple(hidden),
         activation=activation,
-        use_sde=bool(model.use_sde),
+        use_sde=bool(getattr(model, "use_sde", False)),
         normalisation=_normalisation(model.get_vec_normalize_env()),
         **_action_part(model.action_space),
     )

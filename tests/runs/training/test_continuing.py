@@ -28,6 +28,14 @@ SMALL: Mapping[str, dict[str, Any]] = {
     "ppo": {"n_envs": 3, "n_steps": 21, "batch_size": 21, "n_epochs": 2, "net_arch": [8, 8]},
     "sac": {"n_envs": 3, "train_freq": 7, "gradient_steps": 2, "batch_size": 16,
             "learning_starts": 60, "net_arch": [8, 8], "buffer_size": 150},
+    "a2c": {"n_envs": 3, "n_steps": 7, "net_arch": [8, 8]},
+    "td3": {"n_envs": 3, "train_freq": 7, "gradient_steps": 3, "batch_size": 16,
+            "learning_starts": 60, "net_arch": [8, 8], "buffer_size": 150},
+    "ddpg": {"n_envs": 3, "train_freq": 7, "gradient_steps": 2, "batch_size": 16,
+             "learning_starts": 60, "net_arch": [8, 8], "buffer_size": 150},
+    "dqn": {"n_envs": 3, "train_freq": 5, "gradient_steps": 2, "batch_size": 16,
+            "learning_starts": 60, "net_arch": [8, 8], "buffer_size": 150,
+            "target_update_interval": 50, "exploration_fraction": 0.8},
 }  # fmt: skip
 SMALL = {**SMALL, "fast": SMALL["ppo"]}
 
@@ -91,6 +99,11 @@ CASES = [
     ("sac", CONTINUOUS, {"normalize_obs": True, "schedule": "linear"}),
     ("sac", CONTINUOUS, {"use_sde": True, "ent_coef": 0.1}),
     ("sac", CONTINUOUS, {"gradient_steps": -1}),
+    ("a2c", CONTINUOUS, {"normalize_obs": True}),
+    ("a2c", DISCRETE, {"schedule": "linear", "use_rms_prop": False}),
+    ("td3", CONTINUOUS, {"normalize_obs": True}),
+    ("ddpg", CONTINUOUS, {"schedule": "linear"}),
+    ("dqn", DISCRETE, {}),
 ]
 
 

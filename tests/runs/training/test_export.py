@@ -38,7 +38,7 @@ NORM: dict[str, Any] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["ppo", "discrete", "sac"])
+@pytest.mark.parametrize("case", ["ppo", "discrete", "sac", "a2c", "td3", "dqn"])
 def test_the_printed_lines_load_the_model_without_this_package(case: str, tmp_path: Path) -> None:
     # Toy observations need this package's environment, so a stand-in of the same spaces is made.
     folder, out = tmp_path / "job", tmp_path / "out" / "best.zip"
@@ -49,6 +49,16 @@ def test_the_printed_lines_load_the_model_without_this_package(case: str, tmp_pa
     elif case == "sac":
         spec = PolicySpec(kind="sac", hidden=(8, 8), activation="relu", **CONTINUOUS)
         job(folder, "sac", spec, "continuous", net_arch=[8, 8], buffer_size=100)
+    elif case == "a2c":
+        spec = PolicySpec(kind="a2c", hidden=(8,), normalisation=NORM, **CONTINUOUS)
+        job(folder, "a2c", spec, "continuous", net_arch=[8])
+    elif case == "td3":
+        spec = PolicySpec(kind="td3", hidden=(8,), activation="relu", **CONTINUOUS)
+        job(folder, "td3", spec, "continuous", net_arch=[8], buffer_size=100)
+    elif case == "dqn":
+        spec = PolicySpec(kind="dqn", hidden=(8,), activation="relu", observation_size=3,
+                          action_shape=(), count=3)  # fmt: skip
+        job(folder, "dqn", spec, "discrete", net_arch=[8], buffer_size=100)
     else:
         spec = PolicySpec(kind="ppo", hidden=(8,), observation_size=3, action_shape=(), count=3)
         job(folder, "ppo", spec, "discrete", net_arch=[8], normalize_obs=False)

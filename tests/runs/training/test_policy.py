@@ -36,6 +36,13 @@ CASES = [
     ("ppo", CONTINUOUS, {"normalize_obs": True, "net_arch": [9, 8, 7], "activation": "relu"}),
     ("ppo", DISCRETE, {"normalize_obs": True, "net_arch": []}),
     ("ppo", DISCRETE, {"normalize_obs": False}),
+    ("a2c", DISCRETE, {"normalize_obs": True}),
+    ("a2c", CONTINUOUS, {"normalize_obs": False, "use_sde": True}),
+    ("td3", CONTINUOUS, {"normalize_obs": True, "net_arch": [9, 5]}),
+    ("td3", CONTINUOUS, {"normalize_obs": False, "net_arch": [], "activation": "tanh"}),
+    ("ddpg", CONTINUOUS, {"normalize_obs": False}),
+    ("dqn", DISCRETE, {"normalize_obs": True, "net_arch": [9, 5]}),
+    ("dqn", DISCRETE, {"normalize_obs": False, "net_arch": []}),
     ("sac", CONTINUOUS, {"normalize_obs": False}),
     ("sac", CONTINUOUS, {"normalize_obs": False, "use_sde": True}),
     ("sac", CONTINUOUS, {"normalize_obs": True, "use_sde": True, "net_arch": [8]}),
@@ -44,7 +51,10 @@ CASES = [
 
 
 def model_of(algorithm: str, spec: Any, changes: dict[str, Any]) -> tuple[Any, Any]:
-    small = {"n_steps": 16, "batch_size": 16} if algorithm == "ppo" else {"buffer_size": 50}
+    sizes: dict[str, dict[str, Any]] = {
+        "ppo": {"n_steps": 16, "batch_size": 16}, "a2c": {}
+    }  # fmt: skip
+    small = sizes.get(algorithm, {"buffer_size": 50})
     params = hyperparams(algorithm, spec.id, small | changes)
     env: Any = normalised(DummyVecEnv([lambda: make_env(spec)]), params)
     model = new_model(algorithm, env, params, seed=1, device="cpu")
@@ -151,6 +161,8 @@ def test_statistics_that_cannot_be_are_refused(norm: dict[str, Any], message: st
         ({"count": None, "action_shape": (2,), "low": (-1.0,)}, "1 bounds for an action of 2"),
         ({"count": None, "action_shape": (2,), "high": (1.0,) * 3}, "3 bounds"),
         ({"kind": "sac"}, "finite bounds"),
+        ({"kind": "td3"}, "TD3 acts within finite bounds"),
+        ({"kind": "dqn", "count": None, "action_shape": (1,)}, "DQN chooses among discrete"),
         ({"kind": "sac", "count": None, "action_shape": (1,), "low": (None,), "high": (1.0,)},
          "finite bounds"),
     ],

@@ -79,6 +79,12 @@ def test_a_wrong_change_is_refused_with_what_is_wanted(
         ("sac", {"tau": 2.0}),
         ("sac", {"train_freq": 0}),
         ("sac", {"gradient_steps": -2}),
+        ("td3", {"normalize_reward": True}),
+        ("td3", {"use_sde": True}),
+        ("ddpg", {"noise_std": -0.1}),
+        ("dqn", {"exploration_fraction": 1.5}),
+        ("dqn", {"ent_coef": 0.1}),
+        ("a2c", {"target_kl": 0.1}),
         ("toy", {"population": 0}),
         ("toy", {"episodes": 0}),
         ("toy", {"spread": -1.0}),
@@ -103,6 +109,9 @@ def test_each_trainer_refuses_what_it_cannot_do(trainer: str, changes: dict[str,
         ("sac", {"learning_starts": 0}),
         ("sac", {"sde_sample_freq": -1, "use_sde": True}),
         ("toy", {"elite": 1}),
+        ("a2c", {"use_rms_prop": False, "n_steps": 1}),
+        ("td3", {"noise_std": 0}),
+        ("dqn", {"exploration_final_eps": 0.0, "gradient_steps": -1}),
     ],
 )
 def test_unusual_values_that_make_sense_are_taken(trainer: str, changes: dict[str, object]) -> None:
@@ -159,7 +168,7 @@ def test_trainers_are_found_by_short_name_or_reference() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a2c", "no_such_module:x", "json:no_such_name", "json:loads", ":search", "json:", ""]
+    "name", ["trpo", "no_such_module:x", "json:no_such_name", "json:loads", ":search", "json:", ""]
 )
 def test_an_unknown_trainer_is_an_error_of_the_callers(name: str) -> None:
     with pytest.raises(ConfigError, match=f"trainer {name!r}"):

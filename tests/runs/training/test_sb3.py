@@ -19,7 +19,7 @@ from rewardsmith.runs.training.policy import Policy
 from rewardsmith.runs.training.presets import hyperparams
 from rewardsmith.runs.training.reward_sources import NativeReward
 from rewardsmith.runs.training.reward_wrapper import RewardWrapper
-from rewardsmith.runs.training.trainers import Order, Trained, Unwatched
+from rewardsmith.runs.training.trainers import Order, Trained, Unwatched, find_trainer
 from rewardsmith.runs.training.trainers.recording import seeded
 from rewardsmith.runs.training.trainers.sb3 import new_model, ppo, sac
 from rewardsmith.runs.training.trainers.weights import policy_of
@@ -39,12 +39,17 @@ def with_matmul(columns: Columns, action: npt.NDArray[np.float64]) -> npt.NDArra
     return total
 
 
+OFF_POLICY = {"n_envs": 3, "train_freq": 4, "gradient_steps": 2, "batch_size": 32,
+              "learning_starts": 60, "net_arch": [16, 16]}  # fmt: skip
+SIZES: dict[str, dict[str, Any]] = {
+    "ppo": {"n_envs": 3, "n_steps": 32, "batch_size": 48, "n_epochs": 2, "net_arch": [16, 16]},
+    "a2c": {"n_envs": 3, "n_steps": 8, "net_arch": [16, 16]},
+    "dqn": OFF_POLICY | {"target_update_interval": 30, "exploration_fraction": 0.6},
+}
+
+
 def small(algorithm: str, **changes: Any) -> dict[str, Any]:
-    ppo_size = {"n_envs": 3, "n_steps": 32, "batch_size": 48, "n_epochs": 2, "net_arch": [16, 16]}
-    sac_size = {"n_envs": 3, "train_freq": 4, "gradient_steps": 2, "batch_size": 32,
-                "learning_starts": 60, "net_arch": [16, 16]}  # fmt: skip
-    size = ppo_size if algorithm == "ppo" else sac_size
-    return hyperparams(algorithm, CONTINUOUS.id, size | changes)
+    return hyperparams(algorithm, CONTINUOUS.id, SIZES.get(algorithm, OFF_POLICY) | changes)
 
 
 def order(spec: EnvSpec, algorithm: str, steps: int, **changes: Any) -> Order:
@@ -96,6 +101,37 @@ def test_deferred_ppo_ends_in_the_same_weights_as_in_loop_rewards(
     assert_same(deferred.policy, in_loop(rule_reward, spec, "ppo", 400, **changes))
     # 13-step time limits: the equality covers values bootstrapped at time-outs.
     assert any(steps.truncated.any() for steps in source.seen)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "spec", "changes"),
+    [
+        ("a2c", CONTINUOUS, {}),
+        ("a2c", DISCRETE, {"normalize_obs": True, "normalize_reward": False}),
+        ("td3", CONTINUOUS, {}),
+        ("td3", CONTINUOUS, {"normalize_obs": True, "buffer_size": 150, "gradient_steps": -1}),
+        ("ddpg", CONTINUOUS, {"schedule": "linear"}),
+        ("dqn", DISCRETE, {"buffer_size": 150}),
+    ],
+)
+def test_other_algorithms_end_in_the_same_weights_as_with_in_loop_rewards(
+    rule_reward: MakeReward, algorithm: str, spec: EnvSpec, changes: dict[str, Any]
+) -> None:
+    work = order(spec, algorithm, 240, **changes)
+    source = rule_reward(with_matmul)
+    deferred = trained(find_trainer(algorithm).train(work, source, Unwatched()))
+    assert_same(deferred.policy, in_loop(rule_reward, spec, algorithm, 240, **changes))
+    assert deferred.policy.spec.kind == algorithm
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "spec"), [("td3", DISCRETE), ("ddpg", DISCRETE), ("dqn", CONTINUOUS)]
+)
+def test_actions_that_an_algorithm_cannot_take_are_refused_with_the_remedy(
+    algorithm: str, spec: EnvSpec
+) -> None:
+    with pytest.raises(ConfigError, match=rf"{algorithm.upper()} needs .*: use ppo"):
+        find_trainer(algorithm).train(order(spec, algorithm, 100), NativeReward(), Unwatched())
 
 
 def test_another_reward_ends_in_other_weights(rule_reward: MakeReward) -> None:

@@ -40,11 +40,20 @@ SMALL: Mapping[str, dict[str, Any]] = {
     "ppo": {"n_envs": 2, "n_steps": 16, "batch_size": 16, "n_epochs": 1, "net_arch": [8]},
     "sac": {"n_envs": 2, "train_freq": 8, "gradient_steps": 1, "batch_size": 8,
             "learning_starts": 20, "net_arch": [8], "buffer_size": 200},
+    "a2c": {"n_envs": 2, "n_steps": 8, "net_arch": [8]},
+    "td3": {"n_envs": 2, "train_freq": 8, "gradient_steps": 1, "batch_size": 8,
+            "learning_starts": 20, "net_arch": [8], "buffer_size": 200},
+    "ddpg": {"n_envs": 2, "train_freq": 8, "gradient_steps": 1, "batch_size": 8,
+            "learning_starts": 20, "net_arch": [8], "buffer_size": 200},
+    "dqn": {"n_envs": 2, "train_freq": 8, "gradient_steps": 1, "batch_size": 8,
+            "learning_starts": 20, "net_arch": [8], "buffer_size": 200},
     "toy": {"population": 3, "episodes": 1},
 }  # fmt: skip
 SMALL = {**SMALL, "fast": SMALL["ppo"]}
 CASES = [("ppo", CONTINUOUS), ("ppo", DISCRETE), ("fast", CONTINUOUS), ("fast", DISCRETE),
-         ("sac", CONTINUOUS), ("toy", CONTINUOUS), ("toy", DISCRETE)]  # fmt: skip
+         ("sac", CONTINUOUS), ("toy", CONTINUOUS), ("toy", DISCRETE), ("a2c", CONTINUOUS),
+         ("a2c", DISCRETE), ("td3", CONTINUOUS), ("ddpg", CONTINUOUS), ("dqn", DISCRETE),
+         ]  # fmt: skip
 NAMES = [f"{name}-{'discrete' if spec is DISCRETE else 'continuous'}" for name, spec in CASES]
 BOTH = pytest.mark.parametrize(("trainer", "spec"), CASES, ids=NAMES)
 
@@ -183,6 +192,8 @@ def test_deviations_are_told_of_gaussian_policies_alone(tmp_path: Path) -> None:
         ("fast", DISCRETE, {}),
         ("fast", CONTINUOUS, {"use_sde": True}),
         ("sac", CONTINUOUS, {}),
+        ("td3", CONTINUOUS, {}),
+        ("dqn", DISCRETE, {}),
         ("toy", CONTINUOUS, {}),
     ):
         told: list[float | None] = []
@@ -225,7 +236,7 @@ def compute_reward(position, memory):
 """
 
 
-@pytest.mark.parametrize("trainer", ["ppo", "fast", "sac", "toy"])
+@pytest.mark.parametrize("trainer", ["ppo", "fast", "sac", "toy", "td3"])
 def test_memory_counts_the_steps_of_each_episode_over_all_rollouts(trainer: str) -> None:
     ages: list[np.ndarray[Any, Any]] = []
 
