@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import pytest
 from attack_bait import Bait, laid_out
+from attack_control import can_throw_away
 from attack_record import RECORDING, Record
 
 from rewardsmith.sandbox.backend import Backend
@@ -128,6 +129,13 @@ def bait() -> Iterator[Bait]:
     """What attacks look for."""
     with laid_out() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def namespaces() -> None:
+    """Namespaces for positive controls, where this user may make them."""
+    if not can_throw_away():
+        missing("this user may not make namespaces (user.max_user_namespaces, AppArmor)")
 
 
 @pytest.fixture(scope="session")

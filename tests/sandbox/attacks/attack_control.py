@@ -31,7 +31,10 @@ _UNSHARE = (
 @cache
 def can_throw_away() -> bool:
     """Whether this user may make namespaces."""
-    done = subprocess.run([*_as_this_user(), "true"], capture_output=True, check=False)
+    try:
+        done = subprocess.run([*_as_this_user(), "true"], capture_output=True, check=False)
+    except FileNotFoundError:
+        return False
     return done.returncode == 0
 
 

@@ -52,6 +52,7 @@ def _said(source: str, backend: Backend) -> str:
     return failure.text
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_the_environment_holds_no_key(
     backend: Backend, bait: Bait, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +83,7 @@ _OPEN = """for n in range(3, 1100):
         found.append(what)"""
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_no_descriptor_but_the_protocols_is_inherited(
     backend: Backend, bait: Bait, record: Record
 ) -> None:
@@ -293,6 +295,7 @@ texts.append(ctypes.string_at(last - 8192, 8192).decode("latin-1"))  # of the st
 found = sorted({needles.index(x) for x in needles for text in texts if x in text[::-1]})"""
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_its_own_memory_holds_nothing_of_its_surroundings(
     backend: Backend, bait: Bait, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 from attack_bait import Bait
-from attack_control import NEIGHBOUR, Unconfined, can_throw_away, careless
+from attack_control import NEIGHBOUR, Unconfined, careless
 from attack_neutral import NEUTRAL
 from attack_probes import HERE, PRELUDE, PROBES, ROOT, Probe
 from attack_programs import ANSWERS, ENDINGS, REJECTED
@@ -92,10 +92,9 @@ def _control_outcome(probe: Probe, text: str) -> str:
     return f"closed: {text}"
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_where_nothing_confines_every_attempt_succeeds(bait: Bait, record: Record) -> None:
     """The positive control: a refusal above is a wall's doing, not the probe's own mistake."""
-    if not can_throw_away():
-        pytest.fail("this user may not make namespaces: allow user namespaces, or run as root")
     here = {name: probe for name, probe in PROBES.items() if probe.control == HERE}
     inside = {name: probe for name, probe in PROBES.items() if probe.control != HERE}
     before = bait.files()
@@ -151,6 +150,7 @@ def test_every_end_is_a_failure_of_its_own_kind(
     record.settle(program.attack, name, backend.name, program.shown())
 
 
+@pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("name", [*ANSWERS, *ENDINGS])
 def test_a_careless_caller_gets_the_same_program_undiluted(
     name: str, bait: Bait, record: Record
@@ -198,6 +198,7 @@ def test_an_attempt_beside_an_honest_answer_changes_nothing(
     record.settle(attempt.attack, name, backend.name, "N")
 
 
+@pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("name", NEUTRAL)
 def test_beside_a_careless_trainer_the_same_attempt_is_no_joke(
     name: str, bait: Bait, record: Record
