@@ -23,7 +23,7 @@ from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 
 _FEWEST, _MOST = 9, 65  # rows of a batch that is put together anew
 # A worker may end so on a machine that is short of something: then it is asked once more.
-_PERHAPS_THE_MACHINE = ("stalled", "killed", "oom", "exited")
+_PERHAPS_THE_MACHINE = ("stalled", "timeout", "killed", "oom", "exited")
 
 _PURE = (
     "A reward depends on its parameters only: no counters, no clock (np.datetime64('now')), no "
