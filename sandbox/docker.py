@@ -9,9 +9,11 @@ import contextlib
 import functools
 import json
 import os
+import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,7 +69,8 @@ class Engine:
         name = f"{REPOSITORY}:{image_tag(content)}"
         with contextlib.suppress(ImageNotFound):
             return str(self.api.inspect_image(name)["Id"])
-        self.api.import_image_from_data(content, repository=REPOSITORY, tag=image_tag(content))
+        # The tag with the name: podman drops one that stands apart.
+        self.api.import_image_from_data(content, repository=name)
         return str(self.api.inspect_image(name)["Id"])
 
     def create(self, settings: Settings, limits: Limits, orders: str) -> str:
@@ -77,7 +80,21 @@ class Engine:
         confined = options.host_options(
             limits, settings, cpu_quota=self.facts["cpu quota"] == "True"
         )
-        host = self.api.create_host_config(
+        with ExitStack() as held:
+            if self.facts["podman"] == "True":
+                confined["security_opt"] = held.enter_context(_by_file(confined["security_opt"]))
+            wanted = options.container_options(
+                image,
+                limits,
+                orders,
+                _OWNER,
+                python=shown.python if shown else _PYTHON_IN_IMAGE,
+            )
+            host = self._host_part(confined, shown)
+            return str(self.api.create_container(**wanted, host_config=host)["Id"])
+
+    def _host_part(self, confined: Mapping[str, Any], shown: HostFiles | None) -> Any:
+        return self.api.create_host_config(
             **confined,
             mounts=[
                 Mount(place, source, type="bind", read_only=True)
@@ -86,16 +103,16 @@ class Engine:
             log_config=LogConfig(type="none"),
             ulimits=[Ulimit(name=name, soft=n, hard=n) for name, n in options.ULIMITS.items()],
         )
-        python = shown.python if shown else _PYTHON_IN_IMAGE
-        wanted = options.container_options(image, limits, orders, _OWNER, python=python)
-        return str(self.api.create_container(**wanted, host_config=host)["Id"])
 
     @functools.cached_property
     def facts(self) -> Mapping[str, str]:
         """What the engine says of itself, for reports."""
         found = self.api.info()
+        parts = self.api.version().get("Components") or [{}]
+        parts = self.api.version().get("Components") or [{}]
         return {
             "engine": str(found.get("ServerVersion", "")),
+            "podman": str("Podman" in str(parts[0].get("Name", ""))),
             "cgroups": str(found.get("CgroupVersion", "1")),
             "cpu quota": str(bool(found.get("CpuCfsQuota"))),
         }
@@ -118,6 +135,16 @@ class Engine:
         """Removes what a killed process may have left behind between two steps."""
         for container in list(self.expired(time.time())):
             self.remove(container)
+
+
+@contextlib.contextmanager
+def _by_file(security: Sequence[str]) -> Iterator[list[str]]:
+    """Names a file in place of the filter's text, as podman wants it: one of this machine's."""
+    name, _, text = security[-1].partition("=")
+    with tempfile.NamedTemporaryFile("w", prefix="rewardsmith-", suffix=".json") as file:
+        file.write(text)
+        file.flush()
+        yield [*security[:-1], f"{name}={file.name}"]
 
 
 @dataclass

@@ -23,7 +23,8 @@ NOBODY = "65534:65534"
 MOST_PROCESSES = 32
 MOST_PROCESSES_WITH_GPU = 128  # CUDA's threads
 CORES = 1
-ULIMITS = {"core": 0, "nofile": 256}
+# A number of processes that is given, not left to the engine: podman would ask for its largest.
+ULIMITS = {"core": 0, "nofile": 256, "nproc": 4096}
 # The toolkit makes only the assigned device's file, under the number that it has outside.
 CUDA_DEVICES = (
     "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools",

@@ -8,7 +8,7 @@ import pytest
 from rewardsmith.errors import SandboxUnavailable
 from rewardsmith.sandbox.backend import Limits
 from rewardsmith.sandbox.conformance import BackendConformance
-from rewardsmith.sandbox.docker import ContainerWorker, DockerBackend, Engine
+from rewardsmith.sandbox.docker import ContainerWorker, DockerBackend, Engine, _by_file
 from rewardsmith.sandbox.docker_options import (
     DEADLINE_LABEL,
     LABEL,
@@ -169,3 +169,12 @@ def test_an_engine_that_is_not_there_is_named_with_the_remedy(tmp_path: Path) ->
     assert not result.passed
     told = result.failed[0].found + result.failed[0].remedy
     assert told.count("name it in DOCKER_HOST") == 1
+
+
+def test_podman_is_named_a_file_that_holds_the_same_filter_and_goes_again() -> None:
+    with _by_file(["no-new-privileges", security_option()]) as options:
+        assert options[0] == "no-new-privileges"
+        path = Path(options[1].removeprefix("seccomp="))
+        assert f"seccomp={path.read_text()}" == security_option()
+        assert path.stat().st_mode & 0o077 == 0
+    assert not path.exists()
