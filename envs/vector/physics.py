@@ -30,7 +30,7 @@ class PhysicsEnv:
         self._spec = spec
         self._robot = robot
         self._card = card
-        self._worlds = worlds
+        self._opened: Worlds | None = worlds
         self._substeps = int(robot.env.frame_skip)
         self._rngs: list[np.random.Generator] = []
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
@@ -39,6 +39,13 @@ class PhysicsEnv:
         self._last: FloatArray = np.zeros((num_envs, layout(spec).width))
         self._placed = frozenset(robot.places(worlds.now))
         self._info = tuple(known_info(robot, worlds.now))
+
+    @property
+    def _worlds(self) -> Worlds:
+        # What a closed batch showed is memory that is no longer its own.
+        if self._opened is None:
+            raise ConfigError(f"{self._spec.id}: the batch is closed")
+        return self._opened
 
     @property
     def spec(self) -> EnvSpec:
@@ -174,7 +181,9 @@ class PhysicsEnv:
 
     def close(self) -> None:
         """Ends threads and simulations; safe to call twice."""
-        self._worlds.close()
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
 
 
 def known_info(robot: Robot, now: Moment) -> frozenset[str]:

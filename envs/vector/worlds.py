@@ -24,6 +24,7 @@ _PATTERNS = ("libmujoco*.so*", "libmujoco*.dylib", "mujoco.dll")
 _POINTER, _INT, _TEXT = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
 _INT_OUT = ctypes.POINTER(ctypes.c_int)
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "mjb_defaultConfig": (None, [_POINTER]),
     "mjb_makeBatch": (_POINTER, [_POINTER, _INT, _POINTER, _TEXT, _INT]),
     "mjb_deleteBatch": (None, [_POINTER]),
     "mjb_nstate": (_INT, [_POINTER]),
@@ -39,7 +40,12 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 
 
 class _Config(ctypes.Structure):
-    _fields_ = (("nthread", ctypes.c_int), ("persistent", ctypes.c_bool))
+    # With room for what later versions may add, which `mjb_defaultConfig` fills in.
+    _fields_ = (
+        ("nthread", ctypes.c_int),
+        ("persistent", ctypes.c_bool),
+        ("later", ctypes.c_char * 250),
+    )
 
 
 @dataclass(frozen=True)
@@ -110,8 +116,11 @@ class Worlds:
 
     def _made(self, model: Any, threads: int) -> int:
         message = ctypes.create_string_buffer(500)
-        config = ctypes.byref(_Config(threads, True))
-        made = self._lib.mjb_makeBatch(model._address, self._count, config, message, 500)
+        config = _Config()
+        self._lib.mjb_defaultConfig(ctypes.byref(config))
+        config.nthread, config.persistent = threads, True
+        asked = (model._address, self._count, ctypes.byref(config), message, 500)
+        made = self._lib.mjb_makeBatch(*asked)
         if not made:
             found = message.value.decode(errors="replace")
             raise ConfigError(f"{self._count} simulations cannot be made: {found}")

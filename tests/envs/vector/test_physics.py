@@ -234,8 +234,16 @@ def test_what_has_no_such_form_becomes_a_loop() -> None:
     assert isinstance(make_batched(replace(hopper, fields=(attribute,)), 1), LoopEnv)
 
 
-def test_closing_twice_is_safe() -> None:
+def test_a_closed_batch_refuses_and_may_be_closed_again() -> None:
     batch = make_batched(find_task("Hopper-v5").env, 2, threads=2)
     assert isinstance(batch, PhysicsEnv)
+    batch.reset([0, 1])
     batch.close()
     batch.close()
+    for call in (
+        lambda: batch.reset([0, 1]),
+        lambda: batch.step(np.zeros((2, 3), dtype=np.float32)),
+        lambda: batch.capture(0),
+    ):
+        with pytest.raises(ConfigError, match="Hopper-v5: the batch is closed"):
+            call()
