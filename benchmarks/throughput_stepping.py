@@ -19,7 +19,7 @@ import gymnasium
 import mujoco
 import numpy as np
 from mujoco import rollout
-from quiet_slices import Looped, Slice, Work, ratio, slices, summary
+from quiet_slices import Looped, Work, ratio, slices, summary
 
 from rewardsmith.envs.recorder import plain_env, quiet_loading
 from rewardsmith.envs.registry import find_task
@@ -34,17 +34,18 @@ ENVPOOL_PYTHON = "REWARDSMITH_ENVPOOL_PYTHON"
 
 
 def measure(*, quick: bool, tell: Callable[[str], object]) -> dict[str, Any]:
-    """Returns rates by environment and way, and the ratios of ours to the others."""
+    """Returns rates by environment and way, and the ratios of ours to the others, wall and CPU."""
     rates: dict[str, Any] = {}
     ratios: dict[str, dict[str, Any]] = {}
     seconds, budget_s = (0.3, 45.0) if quick else (0.5, 300.0)
     for env in ENVS:
         found = slices(_ways(env), seconds=seconds, budget_s=budget_s)
         rates[env] = {name: summary(mine) for name, mine in found.items()}
-        for other, mine in found.items():
-            if other not in ("ours", "ours, 1 thread"):
-                ratios.setdefault(f"step_vs_{other}", {})[env] = ratio(found["ours"], mine)
-        tell(_line(env, found, ratios))
+        for other in sorted(found.keys() - {"ours", "ours, 1 thread"}):
+            against = rates[env][other]["ours_to_it"] = ratio(found["ours"], found[other])
+            ratios.setdefault(f"step_vs_{other}", {})[env] = against["wall"]
+            ratios.setdefault(f"step_vs_{other}_per_core", {})[env] = against["per_core"]
+        tell(_line(env, rates[env]))
     return {"stepping": rates, "ratios": ratios}
 
 
@@ -173,12 +174,12 @@ def envpool_python() -> str | None:
     return sys.executable if importlib.util.find_spec("envpool") else None
 
 
-def _line(env: str, found: dict[str, list[Slice]], ratios: dict[str, dict[str, Any]]) -> str:
-    ours = summary(found["ours"])
+def _line(env: str, rates: dict[str, dict[str, Any]]) -> str:
     against = ", ".join(
-        f"{name.removeprefix('step_vs_')} x{by_env[env]['wall']:.2f}"
-        f" ({by_env[env]['per_core']:.2f} per core{', noisy' if by_env[env]['noisy'] else ''})"
-        for name, by_env in ratios.items()
-        if env in by_env
+        f"{name} x{found['wall']:.2f} ({found['per_core']:.2f} per core"
+        f"{', noisy' if found['noisy'] else ''})"
+        for name, row in rates.items()
+        if (found := row.get("ours_to_it"))
     )
+    ours = rates["ours"]
     return f"{env}: {ours['per_s']:,.0f} steps/s on {ours['cores']} cores; of {against}"
