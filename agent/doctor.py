@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -124,10 +124,20 @@ def _sandbox() -> Iterator[Finding]:
     for name, test in tests.items():
         if test.passed:
             started = f", starts in {test.start_ms:.0f} ms" if test.start_ms is not None else ""
-            yield Finding(f"sandbox {name}", "ok", f"{len(test.checks)} walls hold{started}")
+            held = f"{len(test.checks)} walls hold{started}; {_strengths(test.guarantees)}"
+            yield Finding(f"sandbox {name}", "ok", held)
         for check in test.failed:
             verdict: Verdict = "warn" if usable else "missing"
             yield Finding(f"sandbox {name}", verdict, f"{check.name}: {check.found}", check.remedy)
+
+
+def _strengths(guarantees: Mapping[str, str]) -> str:
+    """Says what is held how: "hard: files, memory; soft: cpu"."""
+    kinds = {
+        strength: [kind for kind, held in guarantees.items() if held == strength]
+        for strength in ("hard", "soft", "none")
+    }
+    return "; ".join(f"{word}: {', '.join(names)}" for word, names in kinds.items() if names)
 
 
 def _stack() -> Iterator[Finding]:

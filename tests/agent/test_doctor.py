@@ -126,3 +126,10 @@ def test_without_jax_nothing_is_missing_and_the_fast_trainer_is_mentioned(
 def test_what_is_missing_comes_with_its_remedy_on_a_line_of_its_own() -> None:
     text = Finding("disk", "missing", "0 GiB", "free some").as_text()
     assert text.splitlines() == ["MISSING  disk: 0 GiB", "           -> free some"]
+
+
+def test_a_sandbox_says_which_limits_are_hard_and_which_are_soft() -> None:
+    found = {item.name: item for item in doctor._sandbox()}
+    assert "hard: files, network, processes" in found["sandbox process"].detail
+    assert found["sandbox process"].detail.endswith("; soft: cpu")
+    assert "starts in" in found["sandbox process"].detail
