@@ -31,7 +31,7 @@ class Ant(Robot):
 
     def _forces(self, now: Moment) -> FloatArray:
         low, high = self.env._contact_force_range
-        forces: FloatArray = np.clip(now.fields["cfrc_ext"], low, high)
+        forces: FloatArray = self.xp.clip(now.fields["cfrc_ext"], low, high)
         return forces
 
     def observe(self, now: Moment) -> FloatArray:
@@ -39,21 +39,21 @@ class Ant(Robot):
         seen = [self._shown(now.qpos), now.qvel]
         if self.env._include_cfrc_ext_in_observation:
             seen.append(self._forces(now)[:, 6:])
-        return np.concatenate(seen, axis=1)
+        return self.joined(*seen)
 
     def healthy(self, now: Moment) -> BoolArray:
         """Returns (n,) whether the state is finite and the height within bounds."""
         low, high = self.env._healthy_z_range
         height = now.qpos[:, 2]
-        finite = np.isfinite(now.qpos).all(axis=1) & np.isfinite(now.qvel).all(axis=1)
-        healthy: BoolArray = np.asarray(finite & (low <= height) & (height <= high))
+        finite = self.xp.isfinite(now.qpos).all(axis=1) & self.xp.isfinite(now.qvel).all(axis=1)
+        healthy: BoolArray = self.xp.asarray(finite & (low <= height) & (height <= high))
         return healthy
 
     def costs(
         self, now: Moment, actions: npt.NDArray[Any]
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Returns (n,) prices of the action and of contact."""
-        contact = np.square(self._forces(now)).sum(axis=1)
+        contact = self.xp.square(self._forces(now)).sum(axis=1)
         price = control_cost(self.env._ctrl_cost_weight, actions)
         return price, self.env._contact_cost_weight * contact
 
@@ -80,7 +80,7 @@ class Ant(Robot):
 
     def places(self, now: Moment) -> dict[str, FloatArray]:
         """Returns position and distance."""
-        return in_plane(now)
+        return in_plane(now, self.norm)
 
 
 class Humanoid(Ant):
@@ -98,7 +98,7 @@ class Humanoid(Ant):
     def anchor(self, now: Moment) -> FloatArray:
         """Returns (n, 2) positions of the centre of mass."""
         places = now.fields["xipos"].reshape(len(now.qpos), -1, 3)
-        moment = np.einsum("b,nbj->nj", self._mass, places)
+        moment = self.xp.einsum("b,nbj->nj", self._mass, places)
         centre: FloatArray = (moment / self._mass.sum())[:, :2].copy()
         return centre
 
@@ -113,7 +113,7 @@ class Humanoid(Ant):
         ):
             if asked is True:
                 seen.append(now.fields[name][:, skipped:])
-        return np.concatenate(seen, axis=1)
+        return self.joined(*seen)
 
     def healthy(self, now: Moment) -> BoolArray:
         """Returns (n,) whether the height is within bounds."""
@@ -124,9 +124,9 @@ class Humanoid(Ant):
         self, now: Moment, actions: npt.NDArray[Any]
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Returns (n,) prices of the controls and of contact."""
-        contact = self.env._contact_cost_weight * np.square(now.fields["cfrc_ext"]).sum(axis=1)
+        contact = self.env._contact_cost_weight * self.xp.square(now.fields["cfrc_ext"]).sum(axis=1)
         price = control_cost(self.env._ctrl_cost_weight, now.ctrl)
-        return price, np.clip(contact, *self.env._contact_cost_range)
+        return price, self.xp.clip(contact, *self.env._contact_cost_range)
 
 
 class HumanoidStandup(Humanoid):
@@ -143,9 +143,9 @@ class HumanoidStandup(Humanoid):
         env = self.env
         up = (now.qpos[:, 2] - 0) / env.model.opt.timestep
         control = control_cost(env._ctrl_cost_weight, now.ctrl)
-        impact = env._impact_cost_weight * np.square(now.fields["cfrc_ext"]).sum(axis=1)
-        impact = np.clip(impact, *env._impact_cost_range)
-        never = np.zeros(len(up), dtype=np.bool_)
+        impact = env._impact_cost_weight * self.xp.square(now.fields["cfrc_ext"]).sum(axis=1)
+        impact = self.xp.clip(impact, *env._impact_cost_range)
+        never = self.xp.zeros(len(up), dtype=np.bool_)
         terms = {"reward_linup": up, "reward_quadctrl": -control, "reward_impact": -impact}
         return Outcome(up - control - impact + 1, never, terms | self.places(now))
 

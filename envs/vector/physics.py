@@ -202,17 +202,23 @@ def physics_batch(spec: EnvSpec, num_envs: int, threads: int) -> PhysicsEnv | No
         return None
     env = plain_env(spec.id, spec.kwargs, max_steps=spec.max_steps)
     try:
-        kind = robots().get(_plain_class(env))
-        if kind is None:
-            return None
-        return _built(spec, kind, env, num_envs, threads)
+        made = vectorised_parts(spec, env)
+        return None if made is None else _built(spec, *made, num_envs, threads)
     finally:
         env.close()
 
 
-def _built(
-    spec: EnvSpec, kind: type[Robot], env: Any, num_envs: int, threads: int
-) -> PhysicsEnv | None:
+def vectorised_parts(spec: EnvSpec, env: Any) -> tuple[Robot, BatchCard, Any] | None:
+    """Returns an environment's rules, its card over arrays, and its model with what that needs.
+
+    None where the rules are not known here, or the card has no such form.
+
+    Raises:
+        ConfigError: the card does not fit the environment.
+    """
+    kind = robots().get(_plain_class(env))
+    if kind is None:
+        return None
     bare = env.unwrapped
     bind(spec, env)  # says what is wrong with a card
     robot = kind(bare)
@@ -220,12 +226,18 @@ def _built(
         card = BatchCard(spec, bare.model, _infos(robot, bare.model))
     except Unsupported:
         return None
-    worlds = Worlds(_with_contacts(spec.id, bare, card), num_envs, threads)
+    return robot, card, _with_contacts(spec.id, bare, card)
+
+
+def _built(
+    spec: EnvSpec, robot: Robot, card: BatchCard, model: Any, num_envs: int, threads: int
+) -> PhysicsEnv:
+    worlds = Worlds(model, num_envs, threads)
     for field in sorted(card.fields.union(robot.fields)):
         worlds.read(field)
     if robot.forces:
         worlds.call_after_steps("mj_rnePostConstraint")
-    if card.contacts and _moves_on_after_sensors(bare.model):
+    if card.contacts and _moves_on_after_sensors(model):
         worlds.call_after_steps("mj_sensorPos")
     return PhysicsEnv(spec, robot, card, worlds, num_envs)
 

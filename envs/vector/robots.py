@@ -4,7 +4,7 @@ Every number equals Gymnasium's to the bit, so sums are taken in its order and i
 price of an action in the type of the action, float32 from most policies).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -35,6 +35,9 @@ class Robot:
     fields: ClassVar[tuple[str, ...]] = ()
     forces = False
     hidden_positions = 1
+    xp: Any = np
+    power: Callable[[FloatArray, int], FloatArray] = staticmethod(power)
+    norm: Callable[[FloatArray], FloatArray] = staticmethod(norm)
 
     def __init__(self, env: Any) -> None:
         self.env = env
@@ -56,7 +59,12 @@ class Robot:
 
     def observe(self, now: Moment) -> FloatArray:
         """Returns (n, D) observations; copies."""
-        return np.concatenate((self._shown(now.qpos), now.qvel), axis=1)
+        return self.joined(self._shown(now.qpos), now.qvel)
+
+    def joined(self, *parts: FloatArray) -> FloatArray:
+        """Returns columns (n, k) side by side; a new array."""
+        together: FloatArray = self.xp.concatenate(parts, axis=1)
+        return together
 
     def _shown(self, qpos: FloatArray) -> FloatArray:
         excluded = self.env._exclude_current_positions_from_observation
@@ -82,7 +90,7 @@ class Robot:
 
 def control_cost(weight: float, actions: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Returns (n,) weighted sums of squares, in the actions' type as Gymnasium's."""
-    cost: npt.NDArray[Any] = weight * np.square(actions).sum(axis=1)
+    cost: npt.NDArray[Any] = weight * (actions * actions).sum(axis=1)
     return cost
 
 
@@ -102,7 +110,7 @@ class HalfCheetah(Robot):
         velocity = (after[:, 0] - before[:, 0]) / self.dt
         forward = self.env._forward_reward_weight * velocity
         cost = control_cost(self.env._ctrl_cost_weight, actions)
-        never = np.zeros(len(velocity), dtype=np.bool_)
+        never = self.xp.zeros(len(velocity), dtype=np.bool_)
         terms = {"x_velocity": velocity, "reward_forward": forward, "reward_ctrl": -cost}
         return Outcome(forward - cost, never, terms | self.places(now))
 
@@ -134,14 +142,14 @@ class Swimmer(HalfCheetah):
 
     def places(self, now: Moment) -> dict[str, FloatArray]:
         """Returns position and distance."""
-        return in_plane(now)
+        return in_plane(now, self.norm)
 
     def _velocity(self, rng: np.random.Generator, noise: float) -> FloatArray:
         return Robot._velocity(self, rng, noise)
 
 
-def in_plane(now: Moment) -> dict[str, FloatArray]:
-    """Returns the info of robots that move in the plane."""
+def in_plane(now: Moment, norm: Callable[[FloatArray], FloatArray]) -> dict[str, FloatArray]:
+    """Returns the info of robots that move in the plane; ``norm`` as of `Robot`."""
     return {
         "x_position": now.qpos[:, 0],
         "y_position": now.qpos[:, 1],
@@ -159,7 +167,7 @@ class Walker2d(Robot):
 
     def observe(self, now: Moment) -> FloatArray:
         """Returns positions but x, and clipped velocities."""
-        return np.concatenate((self._shown(now.qpos), np.clip(now.qvel, -10, 10)), axis=1)
+        return self.joined(self._shown(now.qpos), self.xp.clip(now.qvel, -10, 10))
 
     def judge(
         self, now: Moment, before: FloatArray, after: FloatArray, actions: npt.NDArray[Any]
@@ -201,15 +209,15 @@ class InvertedPendulum(Robot):
 
     def observe(self, now: Moment) -> FloatArray:
         """Returns positions and velocities."""
-        return np.concatenate((now.qpos, now.qvel), axis=1)
+        return self.joined(now.qpos, now.qvel)
 
     def judge(
         self, now: Moment, before: FloatArray, after: FloatArray, actions: npt.NDArray[Any]
     ) -> Outcome:
         """Returns reward, termination and info."""
-        finite = np.isfinite(self.observe(now)).all(axis=1)
-        fallen = ~finite | (np.abs(now.qpos[:, 1]) > 0.2)
-        alive = (~fallen).astype(np.float64)
+        finite = self.xp.isfinite(self.observe(now)).all(axis=1)
+        fallen = ~finite | (self.xp.abs(now.qpos[:, 1]) > 0.2)
+        alive = (~fallen).astype(float)
         return Outcome(alive, fallen, {"reward_survive": alive})
 
 
@@ -224,12 +232,11 @@ class InvertedDoublePendulum(Robot):
 
     def observe(self, now: Moment) -> FloatArray:
         """Returns the cart's position, sines, cosines, velocities and the rail's push."""
-        angles = np.ascontiguousarray(now.qpos[:, 1:])
-        velocity = np.clip(now.qvel, -10, 10)
-        push = np.clip(now.fields["qfrc_constraint"], -10, 10)[:, :1]
-        return np.concatenate(
-            (now.qpos[:, :1], np.sin(angles), np.cos(angles), velocity, push), axis=1
-        )
+        angles = now.qpos[:, 1:].copy()
+        velocity = self.xp.clip(now.qvel, -10, 10)
+        push = self.xp.clip(now.fields["qfrc_constraint"], -10, 10)[:, :1]
+        turned = (self.xp.sin(angles), self.xp.cos(angles))
+        return self.joined(now.qpos[:, :1], *turned, velocity, push)
 
     def judge(
         self, now: Moment, before: FloatArray, after: FloatArray, actions: npt.NDArray[Any]
@@ -237,9 +244,9 @@ class InvertedDoublePendulum(Robot):
         """Returns reward, termination and info."""
         x, y = now.fields["site_xpos"][:, 0], now.fields["site_xpos"][:, 2]
         fallen = y <= 1
-        far = 0.01 * power(x, 2) + power(y - 2, 2)
-        fast = 1e-3 * power(now.qvel[:, 1], 2) + 5e-3 * power(now.qvel[:, 2], 2)
-        alive = self.env._healthy_reward * (~fallen).astype(np.float64)
+        far = 0.01 * self.power(x, 2) + self.power(y - 2, 2)
+        fast = 1e-3 * self.power(now.qvel[:, 1], 2) + 5e-3 * self.power(now.qvel[:, 2], 2)
+        alive = self.env._healthy_reward * (~fallen).astype(float)
         terms = {"reward_survive": alive, "distance_penalty": -far, "velocity_penalty": -fast}
         return Outcome(alive - far - fast, fallen, terms)
 
@@ -272,20 +279,19 @@ class Reacher(Robot):
 
     def observe(self, now: Moment) -> FloatArray:
         """Returns cosines, sines, target, velocities and the way to the target."""
-        angles = np.ascontiguousarray(now.qpos[:, :2])
+        angles = now.qpos[:, :2].copy()
         way = (self._body(now, 0) - self._body(now, 1))[:, :2]
-        return np.concatenate(
-            (np.cos(angles), np.sin(angles), now.qpos[:, 2:], now.qvel[:, :2], way), axis=1
-        )
+        turned = (self.xp.cos(angles), self.xp.sin(angles))
+        return self.joined(*turned, now.qpos[:, 2:], now.qvel[:, :2], way)
 
     def judge(
         self, now: Moment, before: FloatArray, after: FloatArray, actions: npt.NDArray[Any]
     ) -> Outcome:
         """Returns reward, termination and info."""
         way = self._body(now, 0) - self._body(now, 1)
-        near = -norm(way) * self.env._reward_dist_weight
-        cost = -np.square(actions).sum(axis=1) * self.env._reward_control_weight
-        never = np.zeros(len(way), dtype=np.bool_)
+        near = -self.norm(way) * self.env._reward_dist_weight
+        cost = -self.xp.square(actions).sum(axis=1) * self.env._reward_control_weight
+        never = self.xp.zeros(len(way), dtype=np.bool_)
         return Outcome(near + cost, never, {"reward_dist": near, "reward_ctrl": cost})
 
 
@@ -310,17 +316,17 @@ class Pusher(Reacher):
     def observe(self, now: Moment) -> FloatArray:
         """Returns the arm's angles and velocities, and the three positions."""
         places = (self._body(now, 1), self._body(now, 0), self._body(now, 2))
-        return np.concatenate((now.qpos[:, :7], now.qvel[:, :7], *places), axis=1)
+        return self.joined(now.qpos[:, :7], now.qvel[:, :7], *places)
 
     def judge(
         self, now: Moment, before: FloatArray, after: FloatArray, actions: npt.NDArray[Any]
     ) -> Outcome:
         """Returns reward, termination and info."""
         thing, hand, goal = (self._body(now, i) for i in range(3))
-        near = -norm(thing - hand) * self.env._reward_near_weight
-        far = -norm(thing - goal) * self.env._reward_dist_weight
-        cost = -np.square(actions).sum(axis=1) * self.env._reward_control_weight
-        never = np.zeros(len(near), dtype=np.bool_)
+        near = -self.norm(thing - hand) * self.env._reward_near_weight
+        far = -self.norm(thing - goal) * self.env._reward_dist_weight
+        cost = -self.xp.square(actions).sum(axis=1) * self.env._reward_control_weight
+        never = self.xp.zeros(len(near), dtype=np.bool_)
         terms = {"reward_dist": far, "reward_ctrl": cost, "reward_near": near}
         return Outcome(far + cost + near, never, terms)
 
