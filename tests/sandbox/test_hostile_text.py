@@ -77,6 +77,12 @@ LARGE = {
     + "    x = 0.0\n"
     + "".join(f"    if height > {i}: x = {i}\n" for i in range(50))
     + END,
+    "very many conditions": HEAD
+    + "    x = 0\n"
+    + "".join(
+        f"    if height > {i}:\n        x = {i}\n    else:\n        x += 1\n" for i in range(150)
+    )
+    + END,
     "many functions": "".join(f"def f{i}(x):\n    return max(x, {i})\n" for i in range(800))
     + HEAD
     + END,
