@@ -102,3 +102,21 @@ def test_recorded_steps_are_the_same_each_time() -> None:
     task = find_task(POINT)
     one, two = recorded_steps(task), recorded_steps(task)
     assert (one.action == two.action).all()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # submitit leaves its processes' pipes open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("executor", "arguments"),
+    [("serial", {}), ("slurm", {"cluster": "local", "poll_s": 0.1, "settle_s": 5.0})],
+)
+def test_training_comes_to_the_same_wherever_it_runs(
+    executor: str, arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    options = {"env": POINT, "steps": 400, "final_seeds": 2, "eval_episodes": 2}
+    here, _ = train_file(None, options | {"out": tmp_path / "here"}, view=unwatched)
+    there = options | {"out": tmp_path / "there", "executor": executor, "executor_args": arguments}
+    found, _ = train_file(None, there, view=unwatched)
+    assert found["fitness"] == here["fitness"]
+    assert len(found["fitness"]) == 2
