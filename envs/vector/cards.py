@@ -10,7 +10,7 @@ import numpy as np
 from rewardsmith.envs.columns import Slot, function_of, layout
 from rewardsmith.envs.sources import PLACES, checked
 from rewardsmith.envs.task import EnvSpec, Field, FloatArray
-from rewardsmith.envs.vector.exact import each, norm, power
+from rewardsmith.envs.vector.exact import FUNCTIONS
 from rewardsmith.envs.vector.expressions import NUMBER, VECTOR, NotVectorised, Part, vectorised
 from rewardsmith.envs.vector.worlds import Moment
 from rewardsmith.errors import ConfigError
@@ -22,7 +22,6 @@ _MJDATA = {
     "site": ("site_xpos", 3),
     "geom": ("geom_xpos", 3),
 }
-_FUNCTIONS = {"_each": each, "_power": power, "_norm": norm}
 Infos = Mapping[str, FloatArray]
 Compute = Callable[..., Any]
 
@@ -129,7 +128,7 @@ class BatchCard:
         except NotVectorised:
             part = Part(tree, -1)
         fits = part.rank in (0, wanted)
-        return function_of(part.code if fits else tree, tuple(names), _FUNCTIONS), not fits
+        return function_of(part.code if fits else tree, tuple(names), FUNCTIONS), not fits
 
     def _resolved(self, item: Field) -> tuple[ast.expr, tuple[_Place, ...], dict[str, int]]:
         finder = _Finder(self._model, self._infos, self.contacts)

@@ -24,3 +24,7 @@ def norm(vectors: FloatArray) -> FloatArray:
     """Returns (n,) lengths, as ``np.linalg.norm`` of each: it takes a dot product, not a sum."""
     lengths: FloatArray = np.sqrt(np.vecdot(vectors, vectors))
     return lengths
+
+
+# Under the names by which `expressions` calls them.
+FUNCTIONS = {"_each": each, "_power": power, "_norm": norm}

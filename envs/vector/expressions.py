@@ -140,7 +140,7 @@ def _of_numpy(function: ast.expr, name: str, parts: list[Part], rank: int) -> Pa
         codes = [_stretched(part, rank) for part in parts]
         return Part(ast.Call(function, codes, []), rank)
     # Other functions of NumPy may round arrays and numbers differently.
-    return _each(function, parts, rank == NUMBER and isinstance(getattr(np, name, None), np.ufunc))
+    return _each(function, parts, rank <= NUMBER and isinstance(getattr(np, name, None), np.ufunc))
 
 
 def _each(function: ast.expr, parts: list[Part], known: bool) -> Part:
