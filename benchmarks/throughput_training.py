@@ -7,7 +7,7 @@
 lanes with the same hyperparameters, and with a reward program per lane in its confined worker. A
 rate is taken between the first update and the last; the processor time of workers is in it, and
 so is that of audits, as many as come to a training of the preset's length. What a training takes
-before its first update, the start of workers included, is told apart.
+before its first update, the start of workers included, is told apart. All stays on one core.
 """
 
 import argparse
@@ -30,11 +30,12 @@ from training_speed import program_for
 from rewardsmith.envs.recorder import plain_env
 from rewardsmith.envs.registry import find_task
 from rewardsmith.envs.step import Steps
-from rewardsmith.envs.task import Task
+from rewardsmith.envs.task import EnvSpec, Task
 from rewardsmith.runs.records import Unit
 from rewardsmith.runs.training.presets import default_steps, hyperparams
 from rewardsmith.runs.training.reward_sources import open_reward
 from rewardsmith.runs.training.trainers import Lane, Order, StackTrainer, Unwatched, find_trainer
+from rewardsmith.sandbox.client import RewardClient
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 
@@ -42,6 +43,7 @@ ENVS = ("HalfCheetah-v5", "Hopper-v5", "Ant-v5")
 BATCH, PRESET_BATCH = 64, 128  # Stable-Baselines3's default, and that of the presets
 SB3_ROLLOUTS, FAST_ROLLOUTS = 3, 11
 FIRST_AUDIT, AUDIT_FACTOR = 8, 8  # calls after which a reward is audited
+AUDIT_QUESTIONS = 12  # more than an audit asks of a program without memory
 SIZES = ((1, 8), (2, 8), (4, 8), (8, 8), (1, 64), (8, 64))  # lanes, environments of each
 ROUNDS = 5
 
@@ -62,9 +64,13 @@ class Moment:
 
 def cpu_s() -> float:
     """Returns processor seconds of this process and all its children, alive or ended."""
+    return ended_cpu_s() + sum(_used_s(stat) for stat in _living_children())
+
+
+def ended_cpu_s() -> float:
+    """Returns processor seconds of this process and its ended children; quick to ask for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    ended = sum(u.ru_utime + u.ru_stime for u in used)
-    return ended + sum(_used_s(stat) for stat in _living_children())
+    return sum(u.ru_utime + u.ru_stime for u in used)
 
 
 def _living_children() -> list[list[str]]:
@@ -87,33 +93,37 @@ def _used_s(stat: list[str]) -> float:
 
 
 class Marks(Unwatched):
-    """Reads the clocks at every update."""
+    """Reads the clocks at the first update and at the one after ``last`` steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: int) -> None:
         self.moments: list[Moment] = []
+        self._last = last
 
     def updated(self, steps: int, policy: Any, std: Any) -> Mapping[str, float]:
         """Reads the clocks."""
-        self.moments.append(Moment.now())
+        if not self.moments or steps >= self._last:
+            self.moments.append(Moment.now())
         return {}
 
 
 @dataclass
 class Asked:
-    """A reward source that measures its audited call, and the one after it."""
+    """A reward source that measures its audited call, and the one after it; keeps some steps."""
 
     source: RewardSource
     calls: int = 0
     taken: list[float] = field(default_factory=list)
+    steps: Steps | None = None
 
     def rewards(self, steps: Steps, *, carry: bool = False) -> RewardBatch | Failure:
         """Returns the source's answer."""
         self.calls += 1
         if self.calls not in (FIRST_AUDIT, FIRST_AUDIT + 1):
             return self.source.rewards(steps, carry=carry)
-        begin = cpu_s()
+        self.steps = steps
+        begin = ended_cpu_s()
         answer = self.source.rewards(steps, carry=carry)
-        self.taken.append(cpu_s() - begin)
+        self.taken.append(ended_cpu_s() - begin)
         return answer
 
     def close(self) -> None:
@@ -121,9 +131,22 @@ class Asked:
         self.source.close()
 
     @property
-    def audit_s(self) -> float:
-        """Processor seconds of one audit."""
-        return max(0.0, self.taken[0] - self.taken[1])
+    def counted_s(self) -> float:
+        """What of the audit the clocks of this process have seen, in processor seconds."""
+        return self.taken[0] - self.taken[1]
+
+
+def audit_cost_s(program: str, spec: EnvSpec, steps: Steps) -> float:
+    """Returns the processor seconds of an audit: a fresh worker that answers for some rollouts.
+
+    Measured apart, while the worker lives: what a worker within walls has used is not told to this
+    process when it ends.
+    """
+    with RewardClient(program, spec) as client:
+        begin = cpu_s()
+        for _ in range(AUDIT_QUESTIONS):
+            client.rewards(steps)
+        return cpu_s() - begin
 
 
 @dataclass(frozen=True)
@@ -141,14 +164,16 @@ class Sb3:
     def __init__(self, task: Task, batch: int) -> None:
         import torch
         from stable_baselines3 import PPO
-        from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+        from stable_baselines3.common.env_util import make_vec_env
+        from stable_baselines3.common.vec_env import VecNormalize
 
         torch.set_num_threads(1)
         params = _params(task, batch)
-        make = [lambda: plain_env(task.env.id, task.env.kwargs)] * params["n_envs"]
         names = ("n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "clip_range",
                  "ent_coef", "vf_coef", "max_grad_norm", "learning_rate")  # fmt: skip
-        env = VecNormalize(DummyVecEnv(make), gamma=params["gamma"])
+        # As its users make them: each environment within a Monitor.
+        envs = make_vec_env(lambda: plain_env(task.env.id, task.env.kwargs), params["n_envs"])
+        env = VecNormalize(envs, gamma=params["gamma"])
         kwargs = {name: params[name] for name in names}
         self._model = PPO("MlpPolicy", env, device="cpu", **kwargs)
         self._steps = SB3_ROLLOUTS * params["n_envs"] * params["n_steps"]
@@ -173,11 +198,13 @@ class Fast:
         assert isinstance(found, StackTrainer)
         self._trainer = found
         self._seed = 0
+        self._audit_s: float | None = None
 
     def turn(self) -> Turn:
         """Trains a stack from the start of its workers to the end."""
         begin = Moment.now()
-        marks, steps = Marks(), FAST_ROLLOUTS * self._rollout
+        steps = FAST_ROLLOUTS * self._rollout
+        marks = Marks(steps)
         with ExitStack() as stack:
             sources = [self._source(stack) for _ in range(self._lanes)]
             watches = [Unwatched()] * (self._lanes - 1) + [marks]
@@ -192,7 +219,12 @@ class Fast:
         for result in found:
             if isinstance(result, Failure):
                 raise SystemExit(f"{self._task.env.id}: the reward failed: {result.text}")
-        return self._turn(begin, marks.moments, [source.audit_s for source in sources])
+        asked = sources[0].steps
+        if self._audit_s is None and asked is not None:
+            spec = self._task.env
+            self._audit_s = audit_cost_s(program_for(spec), spec, asked)
+        counted = sum(source.counted_s for source in sources)
+        return self._turn(begin, *marks.moments, counted)
 
     def _source(self, stack: ExitStack) -> Asked:
         unit = Unit(
@@ -205,14 +237,13 @@ class Fast:
     def _length(self) -> int:
         return default_steps(self._task.env.id, "fast")
 
-    def _turn(self, begin: Moment, moments: list[Moment], audits: list[float]) -> Turn:
-        steps = (len(moments) - 1) * self._rollout * self._lanes
-        # One audit fell into the slice; as many are counted as come to as many steps on average.
-        wanted = audits_of(self._length // self._rollout) * steps / self._length
-        extra = sum(audits) / self._lanes * wanted - sum(audits)
-        start = (moments[0].cpu - begin.cpu) / self._lanes
-        measured = _slice(moments[0], moments[-1], steps, extra)
-        return Turn(measured, start, sum(audits) / self._lanes)
+    def _turn(self, begin: Moment, first: Moment, last: Moment, counted_s: float) -> Turn:
+        steps = (FAST_ROLLOUTS - 1) * self._rollout * self._lanes
+        # The audit on the way is taken out; as many come in as so many steps bring on average.
+        audits = audits_of(self._length // self._rollout) * steps / self._length
+        audit_s = self._audit_s or 0.0
+        measured = _slice(first, last, steps, audits * audit_s - counted_s)
+        return Turn(measured, (first.cpu - begin.cpu) / self._lanes, audit_s)
 
 
 def audits_of(calls: int) -> int:
@@ -317,6 +348,12 @@ def _measured(rounds: int) -> dict[str, Any]:
     return {"training": training, "training_memory_mib": memory, "ratios": ratios}
 
 
+def _pin() -> None:
+    """Stays on one core, workers too, as a training of the pool does."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
 def _tell(line: str) -> None:
     sys.stderr.write(line + "\n")
 
@@ -330,6 +367,7 @@ def main() -> int:
     if options.memory:
         sys.stdout.write(f"{_train_for_memory(*options.memory):.1f}\n")
         return 0
+    _pin()
     found = _measured(ROUNDS if options.quick else 3 * ROUNDS)
     sys.stdout.write(json.dumps(found) + "\n")
     return 0

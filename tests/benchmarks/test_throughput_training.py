@@ -51,14 +51,30 @@ def test_audits_come_after_the_calls_at_which_rewards_are_audited(
 
 def test_as_many_audits_are_counted_as_come_to_as_many_steps(training: ModuleType) -> None:
     way = training.Fast(find_task("HalfCheetah-v5"), 64, 2)
-    moments = [training.Moment(wall=float(i), cpu=2.0 * i, busy=2.0 * i) for i in range(11)]
-    turn = way._turn(training.Moment(-1.0, -4.0, -4.0), moments, [0.3, 0.5])
+    way._audit_s = 0.4
+    begin, first, last = (training.Moment(t, 2 * t, 2 * t) for t in (-2.0, 0.0, 10.0))
+    turn = way._turn(begin, first, last, 0.8)
     steps = 10 * 2048 * 2
     assert turn.slice.units == steps
-    # 146 rollouts bring two audits and the last; on the way one of each lane was paid for.
+    # 146 rollouts bring two audits and the last; on the way one of each lane was counted.
     wanted = 3 * steps / 300_000
     assert turn.slice.cpu_s == pytest.approx(20.0 - 0.8 + 0.4 * wanted)
-    assert (turn.start_cpu_s, turn.audit_s) == (2.0, pytest.approx(0.4))
+    assert (turn.start_cpu_s, turn.audit_s) == (2.0, 0.4)
+
+
+def test_an_audit_costs_at_least_the_start_of_a_worker(training: ModuleType) -> None:
+    from rewardsmith.sandbox.conformance import EXAMPLE_SPEC, example_steps
+
+    program = "def compute_reward(speed):\n    return speed, {}\n"
+    assert 0.0 < training.audit_cost_s(program, EXAMPLE_SPEC, example_steps(64)) < 5.0
+
+
+def test_clocks_are_read_after_the_first_update_and_after_the_last(training: ModuleType) -> None:
+    marks = training.Marks(30)
+    for steps in (10, 20, 30):
+        assert marks.updated(steps, None, None) == {}
+    assert len(marks.moments) == 2
+    assert marks.moments[0].wall < marks.moments[1].wall
 
 
 def test_the_processor_time_of_living_and_of_ended_children_counts(training: ModuleType) -> None:
@@ -86,7 +102,8 @@ def test_the_audited_call_is_measured_and_all_answers_pass_through(training: Mod
 
     asked = training.Asked(Busy())
     assert [asked.rewards(i, carry=True) for i in range(10)] == list(range(10))
-    assert asked.audit_s == pytest.approx(0.05, abs=0.03)
+    assert asked.counted_s == pytest.approx(0.05, abs=0.03)
+    assert asked.steps == training.FIRST_AUDIT
 
 
 @pytest.mark.slow
