@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,6 +49,7 @@ class RunConfig(BaseModel):
     hyperparams: Path | None = None
     steps: int | None = Field(None, ge=1)  # None: the preset's
     seed: int = Field(0, ge=0, le=3_500)  # of the run: the ranges of all other seeds derive from it
+    rungs: tuple[float, ...] = ()  # parts of a training after which the better half goes on
     seeds: int = Field(1, ge=1, le=100)  # training seeds per candidate in the search
     recheck_seeds: int = Field(1, ge=0, le=100)  # fresh seeds before a candidate becomes the bar
     recheck_candidates: int = Field(2, ge=1, le=256)  # how many of a generation get them
@@ -85,10 +87,20 @@ class RunConfig(BaseModel):
         """The sandbox and what it must hold, as one text that every job is given."""
         return asked(self.sandbox, self.sandbox_require)
 
+    @field_validator("rungs")
+    @classmethod
+    def _increasing(cls, rungs: tuple[float, ...]) -> tuple[float, ...]:
+        edges = (0.0, *rungs, 1.0)
+        if any(not low < high for low, high in itertools.pairwise(edges)):
+            raise ValueError("increasing parts between 0 and 1 are wanted, e.g. [0.2, 0.5]")
+        return rungs
+
     @property
     def identity(self) -> str:
         """Eight hex digits over all that decides the run's outcome."""
         kept = self.model_dump(mode="json", exclude=NOT_IDENTITY)
+        if not self.rungs:
+            del kept["rungs"]  # without them a run is what it was before there were any
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -27,6 +27,7 @@ FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--hyperparams", "hyperparams", Path, "YAML with hyperparameters over the task's preset"),
     ("--steps", "steps", int, "environment steps per training"),
     ("--seed", "seed", int, "seed of the whole run"),
+    ("--rungs", "rungs", str, "parts after which the better half goes on training: 0.2,0.5"),
     ("--seeds", "seeds", int, "training seeds per candidate"),
     ("--recheck-seeds", "recheck_seeds", int, "fresh seeds before a candidate becomes the best"),
     (
@@ -121,12 +122,19 @@ def given(flags: Mapping[str, Any]) -> dict[str, Any]:
             values["env_kwargs"] = json.loads(values["env_kwargs"])
         except ValueError as error:
             raise ConfigError(f"--env-kwargs is not JSON ({error})") from error
-    if "executor_args" in values:
-        values["executor_args"] = dict(_argument(text) for text in values["executor_args"])
+    _take_lists(values)
     for key in ("card", "hyperparams", "prompts", "out", "prices"):
         if key in values:
             values[key] = values[key].resolve()
     return values
+
+
+def _take_lists(values: dict[str, Any]) -> None:
+    """Replaces what was written as one text, or as several, by what it lists."""
+    if "rungs" in values:
+        values["rungs"] = [part.strip() for part in values["rungs"].split(",")]
+    if "executor_args" in values:
+        values["executor_args"] = dict(_argument(text) for text in values["executor_args"])
 
 
 def _argument(text: str) -> tuple[str, Any]:

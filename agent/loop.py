@@ -14,6 +14,7 @@ from functools import partial
 from rewardsmith.agent import roles
 from rewardsmith.agent.config import RunConfig
 from rewardsmith.agent.developing import Draft, Workbench, adopt, develop
+from rewardsmith.agent.halving import judged, marked
 from rewardsmith.agent.proving import Prover, Recipe
 from rewardsmith.agent.search import STRATEGIES, best_of_generation, contenders, elect, find
 from rewardsmith.errors import AwaitingFeedback, ModelError
@@ -156,8 +157,18 @@ class Agent:
                 )
 
     def _train(self, number: int) -> None:
-        ready = [item for item in _of(self.store.state(), number) if trainable(item)]
-        self.prover.prove(self.recipe.candidate_units(ready, "select", self.config.seeds))
+        for rung in range(len(self.config.rungs) + 1):
+            ready = [item for item in _of(self.store.state(), number) if trainable(item)]
+            rungs, seeds = self.config.rungs, self.config.seeds
+            self.prover.prove(self.recipe.rung_units(ready, seeds, rungs, rung))
+            self._halve(number, rung)
+
+    def _halve(self, number: int, rung: int) -> None:
+        """Ends the trainings of those that were not good enough up to a rung."""
+        for item, evidence in judged(_of(self.store.state(), number), rung):
+            if not marked(item):
+                told = {"candidate": item.id, "evidence": evidence.model_dump(mode="json")}
+                self.store.append("evidence", told)
 
     def _recheck(self, number: int) -> set[str]:
         """Trains those that may become the best again, on fresh seeds; returns their ids."""

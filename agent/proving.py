@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewardsmith.agent.budget import Ledger
+from rewardsmith.agent.halving import ladder
 from rewardsmith.agent.seeds import Group, eval_seeds, training_seed
 from rewardsmith.envs.task import Task
 from rewardsmith.runs.bank import Bank
@@ -61,6 +62,16 @@ class Recipe:
             for unit in self.units(item.id, item.program, group, count, mode=item.mode)
         ]
         return sorted(rows, key=lambda row: row[1].seed)
+
+    def rung_units(
+        self, candidates: Iterable[Candidate], count: int, rungs: Sequence[float], number: int
+    ) -> list[tuple[str, Unit]]:
+        """Returns (journal group, unit) up to a rung; with ``number`` after the last to the end."""
+        group = "rung" if number < len(rungs) else "select"
+        whole = self.candidate_units(candidates, "select", count)
+        return [
+            (name.replace("select", group, 1), ladder(unit, rungs)[number]) for name, unit in whole
+        ]
 
     def arm_units(self, best: Candidate | None, count: int) -> list[tuple[str, Unit]]:
         """Returns the units of the final comparison: best, human, random, paired by seed."""
@@ -137,6 +148,6 @@ def whole_steps(unit: Unit) -> int:
 
 
 def _reported(state: RunState) -> set[str]:
-    groups = [(*item.reports, *item.rechecks) for item in state.candidates]
+    groups = [(*c.reports, *c.rechecks, *c.rungs) for c in state.candidates]
     groups += [arm.reports for arm in state.arms]
     return {report.unit for group in groups for report in group}

@@ -24,7 +24,7 @@ class StoredReports:
     """An executor that trains nothing: it answers with the reports that a run has stored."""
 
     def __init__(self, state: RunState) -> None:
-        groups = [(*item.reports, *item.rechecks) for item in state.candidates]
+        groups = [(*c.reports, *c.rechecks, *c.rungs) for c in state.candidates]
         groups += [arm.reports for arm in state.arms]
         self._reports = {report.unit: report for group in groups for report in group}
 
@@ -88,10 +88,11 @@ def decisions(state: RunState) -> dict[str, Any]:
 
 
 def _decided(item: Candidate) -> dict[str, Any]:
-    kept = item.model_dump(mode="json", exclude={"reports", "rechecks"})
+    kept = item.model_dump(mode="json", exclude={"reports", "rechecks", "rungs"})
     return kept | {
         "reports": [_measured(report) for report in item.reports],
         "rechecks": [_measured(report) for report in item.rechecks],
+        "rungs": [_measured(report) for report in item.rungs],
     }
 
 

@@ -183,10 +183,11 @@ def _candidate(draft: _Draft, value: Mapping[str, Any]) -> Candidate:
     rechecks = _reports(draft, f"recheck.{value['id']}")
     compared = draft.arm_candidates.get("final.best") == value["id"]
     final = _reports(draft, "final.best") if compared else ()
-    found = _impurity((*reports, *rechecks, *final))
+    rungs = _reports(draft, f"rung.{value['id']}")
+    found = _impurity((*rungs, *reports, *rechecks, *final))
     if found is not None:
         value = {**value, "failure": found}
-    return Candidate(**value, reports=reports, rechecks=rechecks)
+    return Candidate(**value, reports=reports, rechecks=rechecks, rungs=rungs)
 
 
 def _impurity(reports: Iterable[TrainingReport]) -> Failure | None:

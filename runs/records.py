@@ -181,6 +181,7 @@ class Candidate(Record):
     evidence: tuple[Evidence, ...] = ()
     reports: tuple[TrainingReport, ...] = ()  # selection seeds
     rechecks: tuple[TrainingReport, ...] = ()  # elites on fresh seeds
+    rungs: tuple[TrainingReport, ...] = ()  # parts of trainings, see agent/halving.py
     analysis: str | None = None
 
 
