@@ -127,6 +127,11 @@ class MjxTask:
         self._read = tuple(sorted(card.fields.union(robot.fields)))
         self.pool: Starts | None = None
 
+    @property
+    def observation_size(self) -> int:
+        """D: observations are flat vectors."""
+        return int(self.robot.env.observation_space.shape[0])
+
     def drawn(self, seed: int, count: int = MOST_STARTS) -> Starts:
         """Draws states from which episodes begin, and takes them as the pool.
 

@@ -18,8 +18,16 @@ _EXTRA: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 _EXTRA["a2c"] = {**_EXTRA["ppo"], "use_rms_prop": True, "rms_prop_eps": 1e-5}
 del _EXTRA["a2c"]["target_kl"]
-_EXTRA["fast"] = _EXTRA["ppo"]
+# Of MuJoCo's solver where MJX steps the physics, on a GPU: changed, it makes another task.
+_EXTRA["fast"] = {
+    **_EXTRA["ppo"], "mjx_solver": "newton", "mjx_iterations": 4, "mjx_ls_iterations": 8,
+}  # fmt: skip
 _OFF_POLICY = ("sac", "td3", "ddpg", "dqn")
+_CHOICES = {
+    "activation": ("tanh", "relu"),
+    "schedule": ("constant", "linear"),
+    "mjx_solver": ("given", "newton", "cg"),
+}
 _SHARES = ("gamma", "gae_lambda", "tau", "exploration_fraction", "exploration_initial_eps",
            "exploration_final_eps")  # fmt: skip
 _RANGES = {
@@ -94,7 +102,7 @@ def _check(trainer: str, name: str, value: Any, defaults: Mapping[str, Any]) -> 
         raise ConfigError(
             f"{trainer}: {name} is {value!r}, a list of layer sizes such as {wanted!r} is wanted"
         )
-    choices = {"activation": ("tanh", "relu"), "schedule": ("constant", "linear")}.get(name)
+    choices = _CHOICES.get(name)
     if choices and value not in choices:
         raise ConfigError(f"{trainer}: {name} is {value!r}, one of {', '.join(choices)} is wanted")
     if trainer in _OFF_POLICY and name == "normalize_reward" and value:

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,9 +34,18 @@ from rewardsmith.runs.training.trainers.starts import first_seed
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardSource
 
+if TYPE_CHECKING:
+    from rewardsmith.runs.training.trainers.fast_mjx import MjxRollouts
+
 
 class Fast:
-    """The trainer ``fast``; see the module."""
+    """The trainer ``fast``; see the module.
+
+    ``mjx`` says whether MJX steps the physics; None where the device is a GPU.
+    """
+
+    def __init__(self, *, mjx: bool | None = None) -> None:
+        self._mjx = mjx
 
     def train(self, order: Order, reward: RewardSource, watch: Watch) -> Trained | Failure:
         """Returns the trained policy, or what the reward program did wrong."""
@@ -49,13 +58,13 @@ class Fast:
             ConfigError: JAX is missing, the orders cannot be stacked, or one cannot be carried out.
             TrainingError: an environment gave NaN or infinity; this ends the whole stack.
         """
-        from rewardsmith.runs.training.trainers.fast_jax import jax_device
-
         if not lanes:
             return []
         first = _common(lanes)
-        device = jax_device(first.device)
-        with contextlib.closing(_rollouts(lanes)) as rollouts:
+        device = _device(lanes)
+        mjx = device.platform != "cpu" if self._mjx is None else self._mjx
+        made = _mjx_rollouts(lanes, device) if mjx else None
+        with contextlib.closing(made or _rollouts(lanes)) as rollouts:
             plan = rollouts.plan
             rule = _rule(first.hyperparams, plan.policy)
             update = compiled(rule, plan.num_envs * plan.steps, device)
@@ -112,19 +121,55 @@ def _rule(hyperparams: Mapping[str, Any], spec: PolicySpec) -> Rule:
     )
 
 
+def _device(lanes: Sequence[Lane]) -> Any:
+    """Returns the device of JAX; "auto" is a GPU where there is one and enough for it to do."""
+    from rewardsmith.runs.training.trainers.fast_jax import jax_device, jax_gpu
+    from rewardsmith.runs.training.trainers.fast_mjx import LEAST_WORLDS, has_form, mjx_solver
+
+    order = lanes[0].order
+    worlds = int(order.hyperparams["n_envs"]) * len(lanes)
+    if order.device == "auto" and worlds >= LEAST_WORLDS and order.checkpoint is None:
+        gpu = jax_gpu()
+        if gpu is not None and has_form(order.env, mjx_solver(order.hyperparams)):
+            return gpu
+    return jax_device(order.device)
+
+
+def _mjx_rollouts(lanes: Sequence[Lane], device: Any) -> "MjxRollouts | None":
+    """Returns rollouts with physics on the device; None where MJX has no such environment.
+
+    Raises:
+        ConfigError: mujoco-mjx is missing, or cannot step this model.
+    """
+    from rewardsmith.envs.vector.mjx import mjx_task
+    from rewardsmith.runs.training.trainers.fast_mjx import MjxRollouts, mjx_solver
+
+    order = lanes[0].order
+    task = mjx_task(order.env, solver=mjx_solver(order.hyperparams))
+    if task is None:
+        return None
+    plan = _plan(order, task.observation_size)
+    return MjxRollouts(plan, task, [first_seed(lane.order.seed) for lane in lanes], device)
+
+
+def _plan(order: Order, observation_size: int) -> Plan:
+    params = order.hyperparams
+    return Plan(
+        env=order.env,
+        policy=_policy_spec(order.env, observation_size, params),
+        num_envs=int(params["n_envs"]),
+        steps=int(params["n_steps"]),
+        normalize=bool(params["normalize_obs"]),
+        sde_every=int(params.get("sde_sample_freq", -1)),
+    )
+
+
 def _rollouts(lanes: Sequence[Lane]) -> CpuRollouts:
     order = lanes[0].order
-    params, num_envs = order.hyperparams, int(order.hyperparams["n_envs"])
+    num_envs = int(order.hyperparams["n_envs"])
     env = make_batched(order.env, num_envs * len(lanes))
     try:
-        plan = Plan(
-            env=order.env,
-            policy=_policy_spec(order.env, env.observation_size, params),
-            num_envs=num_envs,
-            steps=int(params["n_steps"]),
-            normalize=bool(params["normalize_obs"]),
-            sde_every=int(params.get("sde_sample_freq", -1)),
-        )
+        plan = _plan(order, env.observation_size)
         firsts = [first_seed(lane.order.seed) for lane in lanes]
         return CpuRollouts(plan, env, [range(seed, seed + num_envs) for seed in firsts])
     except BaseException:
@@ -136,7 +181,11 @@ class _Stack:
     """Lanes on their way: collect, reward, update, and again."""
 
     def __init__(
-        self, lanes: Sequence[Lane], rule: Rule, rollouts: CpuRollouts, update: Update
+        self,
+        lanes: Sequence[Lane],
+        rule: Rule,
+        rollouts: "CpuRollouts | MjxRollouts",
+        update: Update,
     ) -> None:
         order, plan = lanes[0].order, rollouts.plan
         self._order = order

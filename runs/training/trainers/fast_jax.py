@@ -26,9 +26,10 @@ def require_jax() -> None:
 
 
 def jax_device(name: str) -> Any:
-    """Returns the device of JAX for an order's ``device``; "auto" is the CPU.
+    """Returns the device of JAX for an order's ``device``; "auto" is the CPU here.
 
-    Updates are small: on the CPU each is done before an accelerator has been told of it.
+    Updates are small: on the CPU each is done before an accelerator has been told of it. Where
+    physics is on a GPU, `fast` does not ask here.
 
     Raises:
         ConfigError: JAX is not installed, or knows no such device.
@@ -44,6 +45,18 @@ def jax_device(name: str) -> Any:
         return jax.devices(kind)[0]
     except RuntimeError as error:
         raise ConfigError(f"device {name!r}: {str(error).splitlines()[0]}") from error
+
+
+def jax_gpu() -> Any | None:
+    """Returns the first GPU that JAX sees, None without."""
+    _one_thread()
+    try:
+        import jax
+
+        _keep_programs(jax)
+        return jax.devices("gpu")[0]
+    except (ImportError, RuntimeError):
+        return None
 
 
 def _one_thread() -> None:

@@ -266,33 +266,44 @@ class _Tape:
             for name in ("before", "after", "terminated", "truncated", "starts", "native_reward")
         }
         columns["action"] = self._column(self._taken)
-        return tuple(self._lane_steps(lane, columns, places) for lane in range(self._lanes))
+        return tuple(lane_steps(self._plan, lane, columns, places) for lane in range(self._lanes))
 
     def _column(self, rows: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
         stacked = np.stack(rows)
         lanes, envs = self._lanes, self._plan.num_envs
         return stacked.reshape(len(rows), lanes, envs, *stacked.shape[2:])
 
-    def _lane_steps(self, lane: int, columns: Mapping[str, Any], places: Layout) -> Steps:
-        mine = {
-            name: column[:, lane].reshape(-1, *column.shape[3:]) for name, column in columns.items()
-        }
-        for flat in (mine["before"], mine["after"]):
-            if not np.isfinite(flat).all():
-                bad = ", ".join(nonfinite(flat, places))
-                env_id = self._plan.env.id
-                raise TrainingError(f"{env_id}: NaN or infinity in the field(s) {bad}")
-        kind = np.int64 if self._plan.policy.count is not None else np.float64
-        return Steps(
-            num_envs=self._plan.num_envs,
-            after=places.split(mine["after"], hidden=False),
-            before=places.split(mine["before"], hidden=False),
-            action=np.ascontiguousarray(mine["action"].astype(kind)),
-            terminated=mine["terminated"],
-            truncated=mine["truncated"],
-            starts=mine["starts"],
-            native_reward=mine["native_reward"],
-        )
+
+def lane_steps(plan: Plan, lane: int, columns: Mapping[str, Any], places: Layout) -> Steps:
+    """Returns one lane's record of a rollout.
+
+    Args:
+        plan: the rollout's.
+        lane: which.
+        columns: (T, K, N, ...) flat rows "before" and "after", and the other columns of `Steps`.
+        places: of the card.
+
+    Raises:
+        TrainingError: the environment gave NaN or infinity.
+    """
+    mine = {
+        name: column[:, lane].reshape(-1, *column.shape[3:]) for name, column in columns.items()
+    }
+    for flat in (mine["before"], mine["after"]):
+        if not np.isfinite(flat).all():
+            bad = ", ".join(nonfinite(flat, places))
+            raise TrainingError(f"{plan.env.id}: NaN or infinity in the field(s) {bad}")
+    kind = np.int64 if plan.policy.count is not None else np.float64
+    return Steps(
+        num_envs=plan.num_envs,
+        after=places.split(mine["after"], hidden=False),
+        before=places.split(mine["before"], hidden=False),
+        action=np.ascontiguousarray(mine["action"].astype(kind)),
+        terminated=mine["terminated"],
+        truncated=mine["truncated"],
+        starts=mine["starts"],
+        native_reward=mine["native_reward"],
+    )
 
 
 def prefixed(prefix: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Arrays:
