@@ -1,8 +1,10 @@
 """What holds for every test: no network but loopback, no keys, no screen, few threads."""
 
 import os
+import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ os.environ.update(
     OMP_NUM_THREADS="1",
     LITELLM_LOCAL_MODEL_COST_MAP="True",
     HF_HUB_OFFLINE="1",
+    # Programs that tests compile are nothing to keep in anybody's home.
+    JAX_COMPILATION_CACHE_DIR=tempfile.mkdtemp(prefix="programs-"),
 )
 
 # A suite started in the background inherits an ignored Ctrl-C, and so would every process it tests.
@@ -53,6 +57,13 @@ def no_network() -> Iterator[None]:
         patch.setattr(socket.socket, "connect", guarded(socket.socket.connect))
         patch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_programs_left() -> Iterator[None]:
+    """What JAX compiled for the tests goes with them."""
+    yield
+    shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

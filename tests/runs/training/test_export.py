@@ -38,13 +38,13 @@ NORM: dict[str, Any] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["ppo", "discrete", "sac", "a2c", "td3", "dqn"])
+@pytest.mark.parametrize("case", ["ppo", "fast", "discrete", "sac", "a2c", "td3", "dqn"])
 def test_the_printed_lines_load_the_model_without_this_package(case: str, tmp_path: Path) -> None:
     # Toy observations need this package's environment, so a stand-in of the same spaces is made.
     folder, out = tmp_path / "job", tmp_path / "out" / "best.zip"
-    if case == "ppo":
+    if case in ("ppo", "fast"):
         spec = PolicySpec(kind="ppo", hidden=(8, 8), normalisation=NORM, **CONTINUOUS)
-        job(folder, "ppo", spec, "continuous", net_arch=[8, 8], normalize_obs=True,
+        job(folder, case, spec, "continuous", net_arch=[8, 8], normalize_obs=True,
             schedule="linear")  # fmt: skip
     elif case == "sac":
         spec = PolicySpec(kind="sac", hidden=(8, 8), activation="relu", **CONTINUOUS)
