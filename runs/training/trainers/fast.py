@@ -62,6 +62,7 @@ class Fast:
             return []
         first = _common(lanes)
         device = _device(lanes)
+        _check_rungs(lanes, device.platform)
         mjx = device.platform != "cpu" if self._mjx is None else self._mjx
         made = _mjx_rollouts(lanes, device) if mjx else None
         with contextlib.closing(made or _rollouts(lanes)) as rollouts:
@@ -88,6 +89,14 @@ def _common(lanes: Sequence[Lane]) -> Order:
                 "train them apart"
             )
     return lanes[0].order
+
+
+def _check_rungs(lanes: Sequence[Lane], platform: str) -> None:
+    if platform != "cpu" and any(lane.order.checkpoint or lane.order.resume for lane in lanes):
+        raise ConfigError(
+            f"checkpoints go on to the bit on the CPU alone, these trainings are on {platform}; "
+            "train there in one go (without rungs), or with device: cpu"
+        )
 
 
 def _policy_spec(env: EnvSpec, size: int, hyperparams: Mapping[str, Any]) -> PolicySpec:

@@ -25,7 +25,7 @@ from rewardsmith.runs.training.trainers import (
     Watch,
     find_trainer,
 )
-from rewardsmith.runs.training.trainers.fast import _rule, ppo
+from rewardsmith.runs.training.trainers.fast import _check_rungs, _rule, ppo
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardBatch
 
@@ -254,3 +254,11 @@ def test_a_lane_that_has_failed_leaves_no_checkpoint(tmp_path: Path) -> None:
     ppo.train_stack([rung(1, tmp_path), replace(rung(2, tmp_path), reward=bad)])
     assert any((tmp_path / "1").iterdir())
     assert not any((tmp_path / "2").iterdir())
+
+
+def test_checkpoints_are_refused_where_they_would_not_go_on_to_the_bit(tmp_path: Path) -> None:
+    _check_rungs([rung(1, tmp_path)], "cpu")
+    _check_rungs([lane(1, 1.0)], "gpu")
+    for stop in (90, None):
+        with pytest.raises(ConfigError, match="on the CPU alone"):
+            _check_rungs([lane(1, 1.0), rung(2, tmp_path, stop)], "gpu")
