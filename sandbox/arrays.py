@@ -8,15 +8,16 @@ from rewardsmith.errors import ConfigError
 
 Library = Literal["numpy", "jax"]
 CPU = "cpu"
-_GPU = re.compile(r"cuda:(\d{1,3})")
+# A GPU, or one MIG instance of it: GPU instance and compute instance within that.
+_GPU = re.compile(r"cuda:(\d{1,3})(?:/(\d{1,3})/(\d{1,3}))?")
 
 
 @dataclass(frozen=True)
 class Arrays:
     """What ``np`` stands for in a program: NumPy, or JAX on the CPU or on one CUDA device.
 
-    ``device`` is "cpu" or "cuda:N", N as ``nvidia-smi`` counts. Raises ConfigError for others, and
-    for NumPy on a GPU.
+    ``device`` is "cpu", "cuda:N", N as ``nvidia-smi`` counts, or "cuda:N/G/C", compute instance C
+    of GPU instance G (MIG). Raises ConfigError for others, and for NumPy on a GPU.
     """
 
     library: Library = "numpy"
@@ -38,6 +39,12 @@ class Arrays:
         """The number of the GPU, None without."""
         found = _GPU.fullmatch(self.device)
         return None if found is None else int(found[1])
+
+    @property
+    def mig(self) -> tuple[int, int] | None:
+        """The GPU instance and its compute instance, None for a whole GPU or none."""
+        found = _GPU.fullmatch(self.device)
+        return (int(found[2]), int(found[3])) if found and found[2] else None
 
     @property
     def table(self) -> str:

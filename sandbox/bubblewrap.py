@@ -22,7 +22,7 @@ from rewardsmith.sandbox.arrays import NUMPY, Arrays
 from rewardsmith.sandbox.backend import Limits, SelfTest
 from rewardsmith.sandbox.child import FLAGS, ChildWorker, start_child
 from rewardsmith.sandbox.enforcement import prove
-from rewardsmith.sandbox.gpu import SYSTEM_FOLDER, device_files, paths_left
+from rewardsmith.sandbox.gpu import SYSTEM_FOLDER, device_files, instance_files, paths_left
 from rewardsmith.sandbox.greeting import greeted
 from rewardsmith.sandbox.host_files import (
     INSIDE,
@@ -119,6 +119,8 @@ class Shown:
             SandboxUnavailable: the library or the device is not there.
         """
         devices = () if arrays.gpu is None else device_files(arrays.gpu)
+        if arrays.gpu is not None and arrays.mig is not None:
+            devices += instance_files(arrays.gpu, arrays.mig)
         return cls(host_files(arrays), devices)
 
     def paths_left(self) -> dict[str, bool]:

@@ -41,6 +41,10 @@ REMEDY = (
     "ones need cgroup v2). Engines that cannot mount this machine's files need an image from the "
     "Dockerfile beside rewardsmith/sandbox/docker.py, named in REWARDSMITH_DOCKER_IMAGE."
 )
+_NO_INSTANCES = (
+    "the docker sandbox is given whole GPUs, not MIG instances. Use --sandbox bubblewrap, or a "
+    "whole GPU, e.g. cuda:0"
+)
 _GUARANTEES: dict[str, Guarantee] = {**LAUNCHER_GUARANTEES, "cpu": "hard"}
 _FAULTS = (DockerException, RequestException, OSError, ValueError)
 _PYTHON_IN_IMAGE = "/usr/bin/python3"
@@ -185,6 +189,8 @@ class DockerBackend:
 
     def start(self, limits: Limits, probe: Mapping[str, Any] | None = None) -> ContainerWorker:
         """Starts a worker and waits until it says that it is locked in."""
+        if limits.arrays.mig is not None:
+            raise SandboxUnavailable(_NO_INSTANCES)
         orders = options.launcher_orders(limits, self.settings, probe)
         try:
             worker = self._started(limits, json.dumps(orders))

@@ -5,11 +5,14 @@ gives. Only the assigned device is shown: a program that shares a GPU's driver w
 behind the weakest of all walls.
 """
 
+import re
 from pathlib import Path
 
 from rewardsmith.errors import SandboxUnavailable
 
 DEVICES = Path("/dev")
+# Says which device file gives the right to use a MIG instance (NVIDIA's MIG user guide).
+CAPABILITIES = Path("/proc/driver/nvidia/capabilities")
 # Of a driver: its control device and its memory manager.
 _SHARED = ("nvidiactl", "nvidia-uvm")
 _SHARED_IF_THERE = ("nvidia-uvm-tools",)
@@ -37,6 +40,36 @@ def device_files(gpu: int, devices: Path = DEVICES) -> tuple[str, ...]:
         raise SandboxUnavailable(f"there is no {', '.join(missing)}. {_REMEDY}")
     optional = [name for name in _SHARED_IF_THERE if (devices / name).exists()]
     return tuple(str(devices / name) for name in (*wanted, *optional))
+
+
+def instance_files(
+    gpu: int, instance: tuple[int, int], capabilities: Path = CAPABILITIES, devices: Path = DEVICES
+) -> tuple[str, ...]:
+    """Returns the device files of one MIG instance: the rights to use it, and nothing beside it.
+
+    Args:
+        gpu: number of the GPU.
+        instance: of the GPU instance and of the compute instance within it.
+        capabilities: where the driver describes them.
+        devices: where device files lie.
+
+    Raises:
+        SandboxUnavailable: there is no such instance.
+    """
+    place = capabilities / f"gpu{gpu}" / "mig" / f"gi{instance[0]}"
+    found = []
+    for access in (place / "access", place / f"ci{instance[1]}" / "access"):
+        try:
+            minor = re.search(r"DeviceFileMinor:\s*(\d+)", access.read_text())
+        except OSError:
+            minor = None
+        if minor is None:
+            raise SandboxUnavailable(
+                f"GPU {gpu} has no MIG instance {instance[0]}/{instance[1]}: {access} does not "
+                f"name its device file. `nvidia-smi mig -lci` lists what there is"
+            )
+        found.append(str(devices / "nvidia-caps" / f"nvidia-cap{minor[1]}"))
+    return tuple(found)
 
 
 def paths_left(files: tuple[str, ...], folders: tuple[str, ...]) -> dict[str, bool]:

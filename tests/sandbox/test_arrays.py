@@ -26,6 +26,9 @@ def test_jax_gets_room_and_time_for_its_compiler() -> None:
 def test_a_gpu_has_a_number_and_a_table_of_its_own() -> None:
     arrays = Arrays("jax", "cuda:12")
     assert arrays.gpu == 12
+    assert arrays.mig is None
+    assert Arrays("jax", "cuda:1/2/0").mig == (2, 0)
+    assert Arrays("jax", "cuda:1/2/0").gpu == 1
     assert arrays.table == "cuda"
 
 
@@ -36,6 +39,7 @@ def test_a_gpu_has_a_number_and_a_table_of_its_own() -> None:
         ("jax", "gpu", "cuda:N"),
         ("jax", "cuda", "cuda:N"),
         ("jax", "cuda:-1", "cuda:N"),
+        ("jax", "cuda:0/1", "cuda:N"),
         ("jax", "cuda:0 ", "cuda:N"),
         ("numpy", "cuda:0", "needs JAX"),
     ],

@@ -6,6 +6,7 @@ Tried on fake device files: no GPU was there to try it on.
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("jax", reason="rewards on a GPU need JAX: pip install rewardsmith[fast]")
@@ -13,8 +14,11 @@ pytest.importorskip("jax", reason="rewards on a GPU need JAX: pip install reward
 from rewardsmith.errors import SandboxUnavailable
 from rewardsmith.sandbox import bubblewrap
 from rewardsmith.sandbox.arrays import Arrays
-from rewardsmith.sandbox.backend import Limits
+from rewardsmith.sandbox.backend import Backend, Limits
 from rewardsmith.sandbox.bubblewrap import Shown, command
+from rewardsmith.sandbox.client import RewardClient
+from rewardsmith.sandbox.conformance import EXAMPLE_SPEC, example_steps
+from rewardsmith.sandbox.docker import DockerBackend
 from rewardsmith.sandbox.docker_options import (
     MOST_PROCESSES,
     Settings,
@@ -23,11 +27,12 @@ from rewardsmith.sandbox.docker_options import (
 )
 from rewardsmith.sandbox.docker_seccomp import profile
 from rewardsmith.sandbox.enforcement import OPEN_ON_GPU
-from rewardsmith.sandbox.gpu import device_files, paths_left
+from rewardsmith.sandbox.gpu import device_files, instance_files, paths_left
 from rewardsmith.sandbox.host_files import host_files
 from rewardsmith.sandbox.inside import probe
 from rewardsmith.sandbox.inside.launcher import Orders
 from rewardsmith.sandbox.process import ProcessBackend
+from rewardsmith.sandbox.reward import RewardBatch
 
 GPU = Arrays("jax", "cuda:1")
 LIMITS = Limits.for_arrays(GPU)
@@ -58,6 +63,60 @@ def test_a_gpu_that_is_not_there_is_named_with_the_remedy(devices: Path) -> None
     (devices / "nvidia-uvm").unlink()
     with pytest.raises(SandboxUnavailable, match=r"nvidia-uvm.*nvidia-modprobe"):
         device_files(0, devices)
+
+
+@pytest.fixture
+def capabilities(tmp_path: Path) -> Path:
+    """As the driver describes GPU instance 1 with its compute instance 0, and a stranger."""
+    for place, minor in (("gi1", 12), ("gi1/ci0", 13), ("gi2", 21), ("gi2/ci0", 22)):
+        folder = tmp_path / "gpu1" / "mig" / place
+        folder.mkdir(parents=True)
+        (folder / "access").write_text(f"DeviceFileMinor: {minor}\nDeviceFileMode: 292\n")
+    return tmp_path
+
+
+def test_a_mig_instance_gets_its_own_two_rights(capabilities: Path) -> None:
+    assert instance_files(1, (1, 0), capabilities) == (
+        "/dev/nvidia-caps/nvidia-cap12",
+        "/dev/nvidia-caps/nvidia-cap13",
+    )
+
+
+@pytest.mark.parametrize("instance", [(3, 0), (1, 1)])
+def test_a_mig_instance_that_is_not_there_is_named(
+    capabilities: Path, instance: tuple[int, int]
+) -> None:
+    with pytest.raises(SandboxUnavailable, match=f"{instance[0]}/{instance[1]}.*nvidia-smi mig"):
+        instance_files(1, instance, capabilities)
+
+
+def test_the_docker_sandbox_is_given_whole_gpus_alone() -> None:
+    limits = Limits.for_arrays(Arrays("jax", "cuda:0/1/0"))
+    with pytest.raises(SandboxUnavailable, match="whole GPU"):
+        DockerBackend(Settings()).start(limits)
+
+
+HAS_GPU = Path("/dev/nvidiactl").exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not HAS_GPU, reason="no NVIDIA GPU is here")
+def test_on_a_gpu_rewards_are_those_of_numpy_behind_its_walls(backend: Backend) -> None:
+    if backend.name == "process":
+        pytest.skip("the process sandbox refuses a GPU")
+    arrays = Arrays("jax", "cuda:0")
+    result = backend.self_test(arrays)
+    assert result.failed == ()
+    program = (
+        "def compute_reward(speed):\n    run = np.exp(-speed**2)\n    return run, {'run': run}\n"
+    )
+    totals = []
+    for limits in (Limits(), Limits.for_arrays(arrays)):
+        with RewardClient(program, EXAMPLE_SPEC, sandbox=backend, limits=limits) as client:
+            answer = client.rewards(example_steps(64))
+        assert isinstance(answer, RewardBatch), answer
+        totals.append(answer.total)
+    np.testing.assert_allclose(totals[1], totals[0], rtol=1e-9)
 
 
 def test_landlock_leaves_devices_to_speak_to_and_libraries_to_read() -> None:

@@ -33,6 +33,7 @@ from rewardsmith.envs.vector.physics import physics_batch
 from rewardsmith.errors import ConfigError
 
 LONGEST, WORLDS = 3, 4
+pytestmark = pytest.mark.timeout(900)  # compiling, on a machine that does more
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -25,12 +25,14 @@ from rewardsmith.runs.training.trainers import fast_mjx as module
 from rewardsmith.runs.training.trainers import fast_network as network
 from rewardsmith.runs.training.trainers.fast import Fast, _device, _mjx_rollouts
 from rewardsmith.runs.training.trainers.fast_acting import Actors, noise
+from rewardsmith.runs.training.trainers.fast_jax import jax_gpu
 from rewardsmith.runs.training.trainers.fast_mjx import MjxRollouts, Moments, has_form, mjx_solver
 from rewardsmith.runs.training.trainers.fast_returns import Moments as HostMoments
 from rewardsmith.runs.training.trainers.fast_rollout import Rollout
 
 LANES, ENVS, STEPS, LONGEST = 2, 2, 5, 3
 SMALL = {"n_envs": ENVS, "n_steps": STEPS, "batch_size": 5, "n_epochs": 1, "net_arch": [8]}
+pytestmark = pytest.mark.timeout(900)  # compiling, on a machine that does more
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -213,3 +215,12 @@ def test_an_environment_without_a_form_has_none() -> None:
     assert not has_form(find_task("Humanoid-v5").env, mjx_solver({})), "its solver is PGS"
     assert has_form(find_task("Humanoid-v5").env, mjx_solver({"mjx_solver": "newton"}))
     assert not has_form(find_task("CartPole-v1").env, mjx_solver({}))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_the_trainer_learns_as_well() -> None:
+    if jax_gpu() is None:
+        pytest.skip("JAX sees no GPU here")
+    made = [replace(lane, order=replace(lane.order, device="cuda")) for lane in lanes()]
+    for result in Fast().train_stack(made):
+        assert isinstance(result, Trained), result
