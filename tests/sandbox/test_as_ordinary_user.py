@@ -40,6 +40,7 @@ def _opened(path: Path) -> str:
         "test_process.py",
         "test_bubblewrap.py",
         "attacks -k (refuses_every or attempt_succeeds) and not docker",
+        "test_jax_worker.py -k (tried_with_jax or attempt_to_leave_is_denied) and not docker",
     ],
 )
 def test_a_backend_holds_for_an_ordinary_user(tests: str) -> None:
