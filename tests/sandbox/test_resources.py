@@ -191,8 +191,6 @@ def _in_a_fork(client: RewardClient) -> None:
     os._exit(0 if good else 1)
 
 
-# JAX warns of every fork once it was imported, by whatever test; here a fork is what is tried.
-@pytest.mark.filterwarnings("ignore:os.fork\\(\\) was called:RuntimeWarning")
 def test_a_fork_of_a_process_with_threads_has_workers_of_its_own() -> None:
     with RewardClient(GOOD, EXAMPLE_SPEC, limits=SMALL) as client:
         assert isinstance(client.rewards(STEPS), RewardBatch)
