@@ -1,5 +1,6 @@
 """What a reward program did wrong, as a value: never an exception, never a number."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +21,14 @@ FailureKind = Literal[
     "impure",
     "diverged",  # the policy's loss or weights became non-finite under this reward
 ]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a program's text, phrased for its author to act on."""
+
+    line: int | None
+    text: str
 
 
 class Failure(BaseModel):

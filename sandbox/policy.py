@@ -2,11 +2,12 @@
 
 import ast
 import difflib
-import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from rewardsmith.envs.task import EnvSpec
+from rewardsmith.sandbox.failure import Problem
+from rewardsmith.sandbox.look_alikes import character_problems, look_alike_problems
+from rewardsmith.sandbox.policy_flow import flow_problems
 
 MOST_BYTES = 64 * 1024
 MOST_DEPTH = 100
@@ -43,6 +44,8 @@ _FORBIDDEN_ARRAY_NAMES = {
     "ctypeslib": "it is no part of the array functions",
 }
 _ALLOWED_DUNDERS = frozenset({"__init__", "__post_init__", "__call__", "__name__", "__doc__"})
+# What a named tuple of the program's own offers under such names.
+_TUPLE_METHODS = frozenset({"_replace", "_asdict", "_fields", "_make"})
 _NEVER_SHOWN = ("fitness", "success", "is_success", "human_reward", "native_reward", "env_reward")
 _USUAL_ARGUMENTS = {
     "obs": "there is no observation vector",
@@ -58,14 +61,6 @@ _USUAL_ARGUMENTS = {
     "actions": "it is called `action`",
     "dt": "write the number of the card as a constant",
 }
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with a program, phrased for its author to act on."""
-
-    line: int | None
-    text: str
 
 
 def lines_of(source: str) -> list[str]:
@@ -85,27 +80,26 @@ def too_deep(tree: ast.Module) -> ast.AST | None:
 
 def policy_problems(source: str, tree: ast.Module) -> Iterator[Problem]:
     """Yields what the text breaks, in order of importance."""
-    yield from _character_problems(source)
+    lines = lines_of(source)
+    yield from _long_lines(lines)
+    yield from character_problems(lines)
     deep = too_deep(tree)
     if deep is not None:
         text = f"the program is nested deeper than {MOST_DEPTH} levels here; use several statements"
         yield Problem(getattr(deep, "lineno", None), text)
     yield from _import_problems(tree)
+    yield from look_alike_problems(lines, tree)
     yield from _name_problems(tree)
+    if deep is None:
+        yield from flow_problems(tree)
     yield from _top_level_problems(tree)
 
 
-def _character_problems(source: str) -> Iterator[Problem]:
-    for number, line in enumerate(lines_of(source), start=1):
+def _long_lines(lines: list[str]) -> Iterator[Problem]:
+    for number, line in enumerate(lines, start=1):
         if len(line) > _MOST_LINE:
-            yield Problem(
-                number, f"the line has {len(line)} characters; keep it under {_MOST_LINE}"
-            )
-        for character in line:
-            if character != "\t" and unicodedata.category(character) in ("Cf", "Cc"):
-                name = unicodedata.name(character, f"U+{ord(character):04X}")
-                yield Problem(number, f"there is an invisible character ({name}); remove it")
-                break
+            text = f"the line has {len(line)} characters; keep it under {_MOST_LINE}"
+            yield Problem(number, text)
 
 
 def _import_problems(tree: ast.Module) -> Iterator[Problem]:
@@ -126,57 +120,51 @@ def _import_problems(tree: ast.Module) -> Iterator[Problem]:
 
 
 def _name_problems(tree: ast.Module) -> Iterator[Problem]:
+    own = _own_names(tree)
     for node in ast.walk(tree):
-        line = getattr(node, "lineno", None)
-        for name in _identifiers(node):
-            if not name.isascii():
-                yield Problem(
-                    line, f"the name {name!a} has letters outside ASCII; use a-z, 0-9 and _"
-                )
         if isinstance(node, ast.Attribute):
-            yield from _attribute_problems(node)
-        elif isinstance(node, ast.Name):
+            yield from _attribute_problems(node, own)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in own:
             yield from _plain_name_problems(node)
-        elif isinstance(node, ast.Global | ast.Nonlocal):
-            yield Problem(
-                line,
-                "a reward keeps nothing between calls; declare MEMORY and take `memory` for "
-                "what must be "
-                "remembered within an episode",
-            )
-        elif isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.Yield | ast.YieldFrom):
-            yield Problem(line, "a reward is a plain function: no async, no yield")
 
 
-def _identifiers(node: ast.AST) -> tuple[str, ...]:
-    if isinstance(node, ast.Name):
-        return (node.id,)
-    if isinstance(node, ast.arg):
-        return (node.arg,)
-    if isinstance(node, ast.Attribute):
-        return (node.attr,)
-    if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-        return (node.name,)
-    return ()
+def _own_names(tree: ast.Module) -> frozenset[str]:
+    """Every name and attribute that the program itself gives a value."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.arg(arg=name) | ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.alias(name=name, asname=given):
+                found.add(given or name)
+    return frozenset(found)
 
 
 def _is_dunder(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__") and name not in _ALLOWED_DUNDERS
+    ends = name.startswith("__") and name.endswith("__")
+    return ends and name.strip("_") != "" and name not in _ALLOWED_DUNDERS
 
 
-def _attribute_problems(node: ast.Attribute) -> Iterator[Problem]:
-    if _is_dunder(node.attr):
-        yield Problem(
-            node.lineno, f"`.{node.attr}` is internal to Python; a reward has no use for it"
+def _attribute_problems(node: ast.Attribute, own: frozenset[str]) -> Iterator[Problem]:
+    name = node.attr
+    if _is_dunder(name):
+        yield Problem(node.lineno, f"`.{name}` is internal to Python; a reward has no use for it")
+    elif name.startswith("_") and name not in own | _ALLOWED_DUNDERS | _TUPLE_METHODS:
+        text = (
+            f"`.{name[:60]}` begins with an underscore, so it is internal to a library; use what "
+            "np and math offer by public names"
         )
+        yield Problem(node.lineno, text)
     if isinstance(node.value, ast.Name) and node.value.id in ("np", "numpy"):
-        reason = _FORBIDDEN_ARRAY_NAMES.get(node.attr)
+        reason = _FORBIDDEN_ARRAY_NAMES.get(name)
         if reason is not None:
-            yield Problem(node.lineno, f"`np.{node.attr}` is not available: {reason}")
+            yield Problem(node.lineno, f"`np.{name}` is not available: {reason}")
 
 
 def _plain_name_problems(node: ast.Name) -> Iterator[Problem]:
-    if isinstance(node.ctx, ast.Load) and node.id in _FORBIDDEN_CALLS:
+    if node.id in _FORBIDDEN_CALLS:
         yield Problem(node.lineno, f"`{node.id}` is not available: {_FORBIDDEN_CALLS[node.id]}")
     elif _is_dunder(node.id):
         yield Problem(node.lineno, f"`{node.id}` is internal to Python; a reward has no use for it")
@@ -188,7 +176,8 @@ def _top_level_problems(tree: ast.Module) -> Iterator[Problem]:
             text = "the program calls something at its top level; keep functions and constants only"
             yield Problem(node.lineno, text)
         elif isinstance(node, ast.For | ast.While | ast.With | ast.AsyncFor | ast.AsyncWith):
-            text = "loops do not belong at the top level; keep functions and constants only"
+            what = "`with` does" if isinstance(node, ast.With | ast.AsyncWith) else "loops do"
+            text = f"{what} not belong at the top level; keep functions and constants only"
             yield Problem(node.lineno, text)
 
 

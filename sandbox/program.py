@@ -12,14 +12,15 @@ from functools import cached_property
 from typing import Literal
 
 from rewardsmith.envs.task import EnvSpec
-from rewardsmith.sandbox.failure import Failure
+from rewardsmith.sandbox.failure import Failure, Problem
 from rewardsmith.sandbox.policy import (
     MOST_BYTES,
-    Problem,
     lines_of,
     policy_problems,
+    too_deep,
     unknown_parameter,
 )
+from rewardsmith.sandbox.policy_flow import in_place_problems, yield_problems
 from rewardsmith.sandbox.wire import cleaned
 
 FUNCTION = "compute_reward"
@@ -107,7 +108,7 @@ def _missing_text(tree: ast.Module, functions: list[ast.FunctionDef]) -> str:
     if any(isinstance(n, ast.AsyncFunctionDef) and n.name == FUNCTION for n in tree.body):
         return f"{FUNCTION} is an async function. {advice}"
     if any(isinstance(n, ast.FunctionDef) and n.name == FUNCTION for n in ast.walk(tree)):
-        return f"{FUNCTION} is inside a class or another function. {advice}"
+        return f"{FUNCTION} is inside a class, a function or a block. {advice}"
     if functions:
         found = ", ".join(node.name for node in functions[:5])
         return f"There is no function {FUNCTION}; the program has {found}. {advice}"
@@ -129,6 +130,9 @@ def problems(source: str, spec: EnvSpec) -> tuple[Problem, ...]:
     if isinstance(parsed, Failure):
         return (Problem(parsed.line, parsed.text),)
     found = [*policy_problems(source, parsed.tree), *_signature_problems(parsed, spec)]
+    if too_deep(parsed.tree) is None:
+        found += yield_problems(parsed.function)
+        found += in_place_problems(parsed.function, spec)
     unique = dict.fromkeys(found)
     return tuple(unique)
 

@@ -28,7 +28,9 @@ MARK = f"hostile-{uuid.uuid4().hex}"
 _SUBREAPER = 36
 _LONGEST_S = 300.0
 
-_HEAD = "os = np.polynomial._polybase.os\nN = [0]\n\ndef compute_reward(position, target):\n"
+# By public names only: the friendly rules about a program's text are no wall, and must not stop it.
+_OS = "os = np.polynomial.polyutils.warnings.sys.modules['os']\n"
+_HEAD = f"{_OS}N = [0]\n\ndef compute_reward(position, target):\n"
 _NEAR = "    near = -np.abs(position - target)\n"
 _END = '    return near, {"near": near}\n'
 HONEST = (
@@ -46,13 +48,13 @@ IN_TRAINING: dict[str, tuple[str, set[str]]] = {
     "list processes": ("raise RuntimeError(str(os.listdir('/proc')))", {"reward_error"}),
     "write a file": ("os.open(FOLDER + MARK, os.O_CREAT | os.O_WRONLY)", {"reward_error"}),
     "share memory": ("os.open('/dev/shm/' + MARK, os.O_CREAT | os.O_RDWR)", {"reward_error"}),
-    "fork": ("while True: os.fork()", {"reward_error"}),
-    "fill memory": ("kept = []\nwhile True: kept.append(np.empty(10**7))", {"oom", "killed"}),
-    "loop": ("while True: pass", {"stalled"}),
-    "exit": ("os._exit(0)", {"exited"}),
+    "fork": ("while N: os.fork()", {"reward_error"}),
+    "fill memory": ("kept = []\nwhile N: kept.append(np.empty(10**7))", {"oom", "killed"}),
+    "loop": ("while N: pass", {"stalled"}),
+    "exit": ("os.sys.modules['operator'].attrgetter('_exit')(os)(0)", {"exited"}),
     "forge frames": (_WRITES.format(r"b'\xff' * 256"), {"protocol_error"}),
     "flood": (
-        "while True:\n" + "\n".join(f"    {x}" for x in _WRITES.format("b'x' * 65536").split("\n")),
+        "while N:\n" + "\n".join(f"    {x}" for x in _WRITES.format("b'x' * 65536").split("\n")),
         {"protocol_error", "stalled"},
     ),
     "count calls": ("N[0] += 1\nnear = near + (N[0] > 1)", {"impure"}),
@@ -60,7 +62,7 @@ IN_TRAINING: dict[str, tuple[str, set[str]]] = {
         "near = near + os.sys.modules['time'].perf_counter() % 1.0", {"impure"}
     ),
 }  # fmt: skip
-_LOADED = "os = np.polynomial._polybase.os\nKEY = os.environ['OPENAI_API_KEY']\n\n"
+_LOADED = f"{_OS}KEY = os.environ['OPENAI_API_KEY']\n\n"
 AT_ONCE = {
     "a key while loading": (
         f"{_LOADED}def compute_reward(position, target):\n"

@@ -1,10 +1,15 @@
 """What is said of a program before it runs."""
 
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 
-from rewardsmith.sandbox.conformance import EXAMPLE_SPEC
-from rewardsmith.sandbox.failure import Failure
+from rewardsmith.sandbox.client import RewardClient
+from rewardsmith.sandbox.conformance import EXAMPLE_SPEC, example_steps
+from rewardsmith.sandbox.failure import Failure, Problem
 from rewardsmith.sandbox.program import Parsed, RewardProgram, marked, parse, problems, rejection
+from rewardsmith.sandbox.reward import RewardBatch
 
 
 def test_equal_text_is_the_same_program() -> None:
@@ -64,7 +69,7 @@ REFUSED = {
     "builtins": (HEADER + "    __builtins__\n", "internal to Python", 2),
     "random": (HEADER + "    np.random.rand()\n", "no randomness", 2),
     "file": (HEADER + "    np.load('x')\n", "cannot read files", 2),
-    "global": ("n = 0\n" + HEADER + "    global n\n", "declare MEMORY", 3),
+    "global": ("n = 0\n" + HEADER + "    global n\n    n += 1\n", "declare MEMORY", 3),
     "yield": (HEADER + "    yield height\n", "no async, no yield", 2),
     "top-level call": ("print('x')\n" + HEADER + "    pass\n", "functions and constants only", 1),
     "top-level loop": ("for i in (1,): i\n" + HEADER + "    pass\n", "loops do not belong", 1),
@@ -80,6 +85,48 @@ REFUSED = {
     "hidden": ("def compute_reward(distance):\n    pass\n", "not available to a reward", 1),
     "fitness": ("def compute_reward(fitness):\n    pass\n", "not available to a reward", 1),
     "memory": ("def compute_reward(height, memory):\n    pass\n", "MEMORY is not declared", 1),
+    "in a block": ("if True:\n    def compute_reward(): pass\n", "or a block", None),
+    "top-level with": (
+        "with np.errstate(): x = 1\n" + HEADER + "    pass\n",
+        "`with` does not belong",
+        1,
+    ),
+    "internals of a library": (
+        HEADER + "    np.polynomial._polybase.os\n",
+        "`._polybase` begins with an underscore",
+        2,
+    ),
+    "folded look-alike": (HEADER + "    \uff4e\uff50.sum(height)\n", "write `np`", 2),
+    "line separator": ("# a\u2028b\n" + HEADER + "    pass\n", "LINE SEPARATOR", 1),
+    "endless": (HEADER + "    while True:\n        height\n", "this loop has no end", 2),
+    "in place": (HEADER + "    height[height < 0] = 0.0\n", "must not be changed in place", 2),
+    "coroutine": (HEADER + "    async def wait(): pass\n", "no async, no yield", 2),
+}
+HONEST = {
+    "names of its own": (
+        "def compute_reward(height):\n    exit = height > 1\n    input = np.where(exit, 1.0, 0.0)\n"
+        "    return input, {}\n"
+    ),
+    "a name to throw away": HEADER + "    __ = 1.0\n    return height * __, {}\n",
+    "a note on itself": "__all__ = ['compute_reward']\n" + HEADER + "    return height, {}\n",
+    "a constant of the module": (
+        "SCALE = 2.0\n" + HEADER + "    global SCALE\n    return SCALE * height, {}\n"
+    ),
+    "a sum inside a call": (
+        HEADER + "    total = 0.0\n    def add(x):\n        nonlocal total\n"
+        "        total = total + x\n    add(height)\n    return total, {}\n"
+    ),
+    "a helper that yields": (
+        "def terms(x):\n    yield x\n\n" + HEADER + "    return sum(terms(height)), {}\n"
+    ),
+    "an attribute of its own": (
+        "class Gains:\n    _up = 2.0\n\n" + HEADER + "    return Gains._up * height, {}\n"
+    ),
+    "a named tuple": (
+        "from typing import NamedTuple\n\nclass Gains(NamedTuple):\n    up: float = 2.0\n\n"
+        + HEADER
+        + "    return Gains()._replace(up=1.0).up * height, {}\n"
+    ),
 }
 
 
@@ -91,6 +138,35 @@ def test_a_refusal_says_where_and_what_to_do(name: str) -> None:
     assert failure.kind == "rejected"
     assert words in failure.text
     assert line is None or failure.line == line
+
+
+@pytest.fixture
+def oracle(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    return __import__("refusal_oracle")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_is_true_by_other_means_and_would_be_false_of_an_honest_program(
+    name: str, oracle: ModuleType
+) -> None:
+    source = REFUSED[name][0]
+    found = problems(source, EXAMPLE_SPEC)
+    assert [p for p in found if not oracle.is_true(p, source, EXAMPLE_SPEC)] == []
+    of_another = Problem(min(found[0].line or 1, 4), found[0].text)
+    assert not oracle.is_true(of_another, GOOD, EXAMPLE_SPEC)
+
+
+def test_a_reason_that_nobody_can_check_is_not_taken_for_true(oracle: ModuleType) -> None:
+    assert not oracle.is_true(Problem(1, "I do not like it"), GOOD, EXAMPLE_SPEC)
+    assert oracle.kind_of(Problem(1, "I do not like it")) == "unknown"
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_program_is_refused_nothing_and_runs(name: str) -> None:
+    assert problems(HONEST[name], EXAMPLE_SPEC) == ()
+    with RewardClient(HONEST[name], EXAMPLE_SPEC) as client:
+        assert isinstance(client.rewards(example_steps(8)), RewardBatch)
 
 
 @pytest.mark.parametrize("source", ["(" * 100_000, "x = " + "-" * 50_000 + "1", "\ud800", "\x00"])

@@ -205,7 +205,7 @@ def test_a_fork_of_a_process_with_threads_has_workers_of_its_own() -> None:
 def test_an_interrupt_while_waiting_leaves_no_worker() -> None:
     _rewarded()
     before = _held()
-    client = RewardClient(ENDLESS, EXAMPLE_SPEC, limits=SMALL)
+    client = RewardClient(ENDLESS, EXAMPLE_SPEC, limits=SMALL, policy=False)
     main = threading.main_thread().ident
     assert main is not None
     timer = threading.Timer(0.6, lambda: signal.pthread_kill(main, signal.SIGINT))
