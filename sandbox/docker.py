@@ -45,7 +45,7 @@ _NO_INSTANCES = (
     "the docker sandbox is given whole GPUs, not MIG instances. Use --sandbox bubblewrap, or a "
     "whole GPU, e.g. cuda:0"
 )
-_GUARANTEES: dict[str, Guarantee] = {**LAUNCHER_GUARANTEES, "cpu": "hard"}
+GUARANTEES: dict[str, Guarantee] = {**LAUNCHER_GUARANTEES, "cpu": "hard"}
 _FAULTS = (DockerException, RequestException, OSError, ValueError)
 _PYTHON_IN_IMAGE = "/usr/bin/python3"
 _ABANDONED_S = 60.0
@@ -254,4 +254,4 @@ def _self_test(settings: Settings, arrays: Arrays) -> SelfTest:
     if _has_cpu_quota(settings):  # an engine without one is no fault: then cpu is soft
         outer["cores"] = options.CORES
     start = DockerBackend(settings).start
-    return prove("docker", start, _GUARANTEES, REMEDY, outer=outer, limits=limits)
+    return prove("docker", start, GUARANTEES, REMEDY, outer=outer, limits=limits)

@@ -1,10 +1,14 @@
 """A promise is worth its trials, and whoever insists on one is not given less."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pytest
 
 from rewardsmith.errors import ConfigError, SandboxUnavailable
-from rewardsmith.sandbox.backend import Backend, SelfTest, choose
+from rewardsmith.sandbox.backend import STRENGTH, UNCONFINED, Backend, SelfTest, choose
 from rewardsmith.sandbox.backends import resolve
+from rewardsmith.sandbox.docker import GUARANTEES as DOCKER_GUARANTEES
 from rewardsmith.sandbox.guarantees import (
     KINDS,
     PROOFS,
@@ -15,6 +19,7 @@ from rewardsmith.sandbox.guarantees import (
     proven,
     required,
 )
+from rewardsmith.sandbox.process import LAUNCHER_GUARANTEES
 
 EVERY_DOOR = sorted({door for doors in PROOFS.values() for door in doors})
 
@@ -109,3 +114,45 @@ def test_every_backend_proves_what_it_claims(backend: Backend) -> None:
     assert found.passed, found.failed
     soft = {kind for kind in KINDS if found.guarantees[kind] != "hard"}
     assert soft == (set() if backend.name == "docker" else {"cpu"})
+
+
+CLAIMED: Mapping[str, Mapping[str, Guarantee]] = {
+    "docker": DOCKER_GUARANTEES,
+    "bubblewrap": LAUNCHER_GUARANTEES,
+    "process": LAUNCHER_GUARANTEES,
+}
+
+
+def table(root: Path, first: str) -> tuple[list[str], dict[str, list[str]]]:
+    """The columns and the rows of the table in the documentation that begins so."""
+    lines = (root / "docs" / "sandbox.md").read_text().splitlines()
+    [at] = [number for number, line in enumerate(lines) if line.startswith(f"| {first} |")]
+    rows = []
+    while lines[at].startswith("|"):
+        rows.append([cell.strip() for cell in lines[at].strip("|").split("|")])
+        at += 1
+    return rows[0][1:], {row[0]: row[1:] for row in rows[2:]}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_documentation_says_what_each_backend_holds_and_how_it_is_proven(
+    kind: str, root: Path
+) -> None:
+    columns, rows = table(root, "limit")
+    assert (*columns[:-1],) == STRENGTH
+    assert tuple(rows) == KINDS
+    *strengths, trials = rows[kind]
+    said = {
+        name: cell.split(":")[0].split(" ")[0]
+        for name, cell in zip(STRENGTH, strengths, strict=True)
+    }
+    assert said == {name: CLAIMED[name][kind] for name in STRENGTH}
+    assert trials == ", ".join(PROOFS[kind])
+
+
+def test_the_documentation_says_from_whom_each_thing_is_kept(root: Path) -> None:
+    columns, rows = table(root, "what is kept")
+    assert {"docker + gVisor", *columns} == {*STRENGTH, UNCONFINED, "docker + gVisor"}
+    assert [name.split()[0] for name in rows] == [f"A{number}" for number in range(1, 11)]
+    nothing = {name.split()[0] for name, cells in rows.items() if cells[-1] == "-"}
+    assert nothing == {"A1", "A2", "A3", "A4", "A5", "A8"}, "no walls keep nothing of the machine"
