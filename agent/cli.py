@@ -5,6 +5,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -201,7 +202,7 @@ def doctor(
     """Run one known-good reward through the whole stack and name what is missing."""
     from rewardsmith.agent.doctor import examine
 
-    facts, text, ok = examine(llm)
+    facts, text, ok = examine(llm, width=get_terminal_size().columns, colour=sys.stdout.isatty())
     _print(facts, text, as_json)
     if not ok:
         raise typer.Exit(1)

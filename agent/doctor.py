@@ -11,6 +11,7 @@ from typing import Any, Literal
 from rewardsmith.agent.local_model import DEFAULT_NAME
 from rewardsmith.envs.task import Task
 from rewardsmith.errors import ModelError, RewardsmithError
+from rewardsmith.sandbox.backend import SelfTest
 
 Verdict = Literal["ok", "warn", "missing"]
 MIN_FREE_BYTES = 3 * 1024**3
@@ -48,21 +49,36 @@ class Finding:
 Examination = Callable[[], Iterator[Finding]]
 
 
-def examine(llm: str | None) -> tuple[dict[str, Any], str, bool]:
-    """Returns the findings as a document, as text, and whether nothing needed is missing."""
+def examine(
+    llm: str | None, *, width: int = 80, colour: bool = False
+) -> tuple[dict[str, Any], str, bool]:
+    """Returns the findings as a document, as text, and whether nothing needed is missing.
+
+    The text ends with tables of what was tried against the sandboxes, ``width`` columns wide.
+    """
+    from rewardsmith.agent.doctor_table import as_tables
+    from rewardsmith.sandbox.backends import self_tests
+
+    tests: dict[str, SelfTest] = {}
+
+    def sandbox() -> Iterator[Finding]:
+        tests.update(self_tests())
+        yield from _sandbox(tests)
+
     parts: tuple[tuple[str, Examination], ...] = (
         ("packages", _packages),
         ("trainers", _trainers),
         ("executors", _executors),
         ("disk", _disk),
-        ("sandbox", _sandbox),
+        ("sandbox", sandbox),
         ("stack", _stack),
         ("model", lambda: examine_model(llm)),
     )
     found = [finding for name, part in parts for finding in _guarded(name, part)]
     good = all(finding.verdict != "missing" for finding in found)
     facts = {"ok": good, "findings": [vars(finding) for finding in found]}
-    return facts, "\n".join(finding.as_text() for finding in found), good
+    text = "\n".join(finding.as_text() for finding in found)
+    return facts, f"{text}\n\n{as_tables(tests, width=width, colour=colour)}", good
 
 
 def _guarded(name: str, part: Examination) -> list[Finding]:
@@ -116,10 +132,7 @@ def _disk() -> Iterator[Finding]:
         yield Finding("disk", "ok", text)
 
 
-def _sandbox() -> Iterator[Finding]:
-    from rewardsmith.sandbox.backends import self_tests
-
-    tests = self_tests()
+def _sandbox(tests: Mapping[str, SelfTest]) -> Iterator[Finding]:
     usable = any(test.passed for test in tests.values())
     for name, test in tests.items():
         if test.passed:

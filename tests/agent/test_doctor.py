@@ -9,6 +9,7 @@ from rewardsmith.agent import doctor
 from rewardsmith.agent.doctor import BAD_LITELLM, Finding, examine_model
 from rewardsmith.agent.fake_server import MODELS, FakeServer
 from rewardsmith.errors import ConfigError
+from rewardsmith.sandbox.backends import self_tests
 
 
 @pytest.mark.slow
@@ -129,7 +130,7 @@ def test_what_is_missing_comes_with_its_remedy_on_a_line_of_its_own() -> None:
 
 
 def test_a_sandbox_says_which_limits_are_hard_and_which_are_soft() -> None:
-    found = {item.name: item for item in doctor._sandbox()}
+    found = {item.name: item for item in doctor._sandbox(self_tests())}
     assert "hard: files, network, processes" in found["sandbox process"].detail
     assert found["sandbox process"].detail.endswith("; soft: cpu")
     assert "starts in" in found["sandbox process"].detail
