@@ -201,5 +201,5 @@ def unknown_parameter(name: str, spec: EnvSpec) -> str | None:
         reason = _USUAL_ARGUMENTS[name]
         return f"`{name}` is not available: {reason}; name the fields you need: {fields}"
     nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    meant = f"; did you mean {' or '.join(f'`{match}`' for match in nearest)}?" if nearest else ""
+    meant = f"; did you mean {' or '.join(f'`{match}`' for match in nearest)}?" if nearest else "."
     return f"`{name[:60]}` is not a field of {spec.id}{meant} The fields are: {fields}"

@@ -80,6 +80,11 @@ REFUSED = {
     "deep": (HEADER + "    x = " + "(" * 300 + ")" * 300 + "\n", "", None),
     "null byte": (HEADER + "    x = '\0'\n", "", None),
     "typo": ("def compute_reward(hieght):\n    pass\n", "did you mean `height`", 1),
+    "no such field": (
+        "def compute_reward(torque):\n    pass\n",
+        "`torque` is not a field of Example-v0. The fields are: height,",
+        1,
+    ),
     "prev typo": ("def compute_reward(prev_heigth):\n    pass\n", "`prev_height`", 1),
     "observation": ("def compute_reward(obs):\n    pass\n", "there is no observation vector", 1),
     "hidden": ("def compute_reward(distance):\n    pass\n", "not available to a reward", 1),
