@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import docker
@@ -30,11 +30,12 @@ from rewardsmith.sandbox.attached import AttachedPipes
 from rewardsmith.sandbox.backend import Limits, SelfTest
 from rewardsmith.sandbox.docker_image import REPOSITORY, image_tag, image_tar
 from rewardsmith.sandbox.docker_options import Settings
-from rewardsmith.sandbox.enforcement import prove
+from rewardsmith.sandbox.enforcement import Start, prove
 from rewardsmith.sandbox.greeting import greeted
-from rewardsmith.sandbox.guarantees import Guarantee
+from rewardsmith.sandbox.guarantees import Check, Guarantee
 from rewardsmith.sandbox.host_files import HostFiles, host_files
 from rewardsmith.sandbox.process import LAUNCHER_GUARANTEES
+from rewardsmith.sandbox.wire import WireError
 
 REMEDY = (
     "Start an engine and name it in DOCKER_HOST; its memory and process limits must work (rootless "
@@ -82,7 +83,10 @@ class Engine:
         shown = None if settings.image else host_files(limits.arrays)
         image = self.image(shown) if shown else str(self.api.inspect_image(settings.image)["Id"])
         confined = options.host_options(
-            limits, settings, cpu_quota=self.facts["cpu quota"] == "True"
+            limits,
+            settings,
+            cpu_quota=self.facts["cpu quota"] == "True",
+            podman=self.facts["podman"] == "True",
         )
         with ExitStack() as held:
             if self.facts["podman"] == "True":
@@ -94,10 +98,12 @@ class Engine:
                 _OWNER,
                 python=shown.python if shown else _PYTHON_IN_IMAGE,
             )
-            host = self._host_part(confined, shown)
+            host = self._host_part(confined, shown, options.ulimits(settings))
             return str(self.api.create_container(**wanted, host_config=host)["Id"])
 
-    def _host_part(self, confined: Mapping[str, Any], shown: HostFiles | None) -> Any:
+    def _host_part(
+        self, confined: Mapping[str, Any], shown: HostFiles | None, ulimits: Mapping[str, int]
+    ) -> Any:
         return self.api.create_host_config(
             **confined,
             mounts=[
@@ -105,14 +111,13 @@ class Engine:
                 for place, source in (options.mounts(shown) if shown else {}).items()
             ],
             log_config=LogConfig(type="none"),
-            ulimits=[Ulimit(name=name, soft=n, hard=n) for name, n in options.ULIMITS.items()],
+            ulimits=[Ulimit(name=name, soft=n, hard=n) for name, n in ulimits.items()],
         )
 
     @functools.cached_property
     def facts(self) -> Mapping[str, str]:
         """What the engine says of itself, for reports."""
         found = self.api.info()
-        parts = self.api.version().get("Components") or [{}]
         parts = self.api.version().get("Components") or [{}]
         return {
             "engine": str(found.get("ServerVersion", "")),
@@ -246,12 +251,40 @@ def _has_cpu_quota(settings: Settings) -> bool:
 def _self_test(settings: Settings, arrays: Arrays) -> SelfTest:
     limits = Limits.for_arrays(arrays)
     # gVisor's own kernel answers the calls that engines filter.
-    outer: dict[str, Any] = {"filtered": settings.runtime != options.GVISOR}
-    if arrays == NUMPY:  # a compiler's memory would take long to fill
-        limits, outer["fill_bytes"] = _TRIAL, options.memory_limit(_TRIAL) * 3 // 2
+    outer: dict[str, Any] = {"filtered": not settings.gvisor}
+    fills = arrays == NUMPY  # a compiler's memory would take long to fill
+    if fills:
+        limits = _TRIAL
     if arrays.gpu is None:
         outer["forks"] = True
+    start = DockerBackend(settings).start
+    if settings.gvisor:
+        test = prove("docker", start, GUARANTEES, REMEDY, outer=outer, limits=limits)
+        return _and_its_end(test, start) if fills and test.passed else test
+    if fills:
+        outer["fill_bytes"] = _too_much()
     if _has_cpu_quota(settings):  # an engine without one is no fault: then cpu is soft
         outer["cores"] = options.CORES
-    start = DockerBackend(settings).start
     return prove("docker", start, GUARANTEES, REMEDY, outer=outer, limits=limits)
+
+
+def _too_much() -> int:
+    return options.memory_limit(_TRIAL) * 3 // 2
+
+
+def _and_its_end(test: SelfTest, start: Start) -> SelfTest:
+    """Adds what a worker under gVisor cannot report: that the engine ends it over its memory.
+
+    Its kernel is what the engine's limits hold for, and goes along. Time on processors is counted
+    by that kernel as well, not by the machine's: with no trial, cpu stays soft.
+    """
+    probe = {"canary": "/none/none", "port": 1, "abstract": "none", "fill_bytes": _too_much()}
+    ended = False
+    try:
+        start(_TRIAL, {"outer": probe}).stop()
+    except SandboxUnavailable as error:
+        ended = isinstance(error.__cause__, WireError) and error.__cause__.fault == "exited"
+    found = ("it could, or there was no telling", "ended by the engine")[ended]
+    remedy = "" if ended else f"gVisor must not be told to --ignore-cgroups. {REMEDY}"
+    check = Check("docker alone: cannot go over the memory limit", ended, found, remedy)
+    return replace(test, checks=(*test.checks, check))

@@ -23,8 +23,13 @@ NOBODY = "65534:65534"
 MOST_PROCESSES = 32
 MOST_PROCESSES_WITH_GPU = 128  # CUDA's threads
 CORES = 1
+# gVisor's kernel is a process: its threads (55 at rest) count as the container's.
+MOST_PROCESSES_WITH_GVISOR = 512
 # A number of processes that is given, not left to the engine: podman would ask for its largest.
-ULIMITS = {"core": 0, "nofile": 256, "nproc": 4096}
+_ULIMITS = {"core": 0, "nofile": 256, "nproc": 4096}
+# What podman lays over a read-only file system for all to write to, and gVisor over an empty /tmp,
+# unless something else is wanted there.
+_PODMAN_FOLDERS, _GVISOR_FOLDERS = ("/tmp", "/var/tmp", "/run"), ("/tmp",)
 # The toolkit makes only the assigned device's file, under the number that it has outside.
 CUDA_DEVICES = (
     "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools",
@@ -41,12 +46,18 @@ class Settings:
     """Where the engine is, and what of it to use.
 
     ``base_url`` is None for the one that Docker's own variables name. ``image`` is one that was
-    built from the Dockerfile; "" mounts this machine's files. ``runtime`` is e.g. "runsc", gVisor.
+    built from the Dockerfile; "" mounts this machine's files. ``runtime`` is e.g. "runsc" or
+    "runsc-kvm", gVisor.
     """
 
     base_url: str | None = None
     image: str = ""
     runtime: str = ""
+
+    @property
+    def gvisor(self) -> bool:
+        """Whether the container has a kernel of its own, by the name that its runtime goes by."""
+        return self.runtime.startswith(GVISOR)
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str] | None = None) -> "Settings":
@@ -87,7 +98,7 @@ def launcher_orders(
         "parent": 1,  # the watchdog
         "walls": True,
         "probe": None if probe is None else dict(probe),
-        "landlock": settings.runtime != GVISOR,  # whose kernel has none, nor the host's files
+        "landlock": not settings.gvisor,  # whose kernel has none, nor the host's files
     }
 
 
@@ -126,7 +137,9 @@ def container_options(
     }
 
 
-def host_options(limits: Limits, settings: Settings, *, cpu_quota: bool) -> dict[str, Any]:
+def host_options(
+    limits: Limits, settings: Settings, *, cpu_quota: bool, podman: bool = False
+) -> dict[str, Any]:
     """Returns what confines the container; nothing of it may be loosened by a caller."""
     memory = memory_limit(limits)
     gpu = limits.arrays.gpu is not None
@@ -136,11 +149,14 @@ def host_options(limits: Limits, settings: Settings, *, cpu_quota: bool) -> dict
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges", security_option(gpu=gpu)],
         "ipc_mode": "none",  # no /dev/shm to fill
-        "pids_limit": MOST_PROCESSES_WITH_GPU if gpu else MOST_PROCESSES,
+        "pids_limit": _most_processes(limits, settings),
         "mem_limit": memory,
         "memswap_limit": memory,
         "auto_remove": True,
     }
+    folders = _PODMAN_FOLDERS if podman else _GVISOR_FOLDERS if settings.gvisor else ()
+    if folders:
+        options["tmpfs"] = dict.fromkeys(folders, "ro,size=4k")
     if cpu_quota:
         options["nano_cpus"] = CORES * 10**9
     if gpu:
@@ -150,6 +166,20 @@ def host_options(limits: Limits, settings: Settings, *, cpu_quota: bool) -> dict
     if settings.runtime:
         options["runtime"] = settings.runtime
     return options
+
+
+def _most_processes(limits: Limits, settings: Settings) -> int:
+    if settings.gvisor:
+        return MOST_PROCESSES_WITH_GVISOR
+    return MOST_PROCESSES if limits.arrays.gpu is None else MOST_PROCESSES_WITH_GPU
+
+
+def ulimits(settings: Settings) -> dict[str, int]:
+    """Returns the limits that each process starts with, by name.
+
+    Users are counted by their kernel: in one's own, the limit on processes is the container's.
+    """
+    return _ULIMITS | ({"nproc": MOST_PROCESSES} if settings.gvisor else {})
 
 
 def mounts(shown: HostFiles) -> dict[str, str]:

@@ -23,11 +23,13 @@ ALLOWED = frozenset(
     [
         "PATH", "HOME", "TMPDIR", "LANG", "LC_CTYPE", "PYTHONHASHSEED", "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE",
-        "HOSTNAME", "PWD", "container",
+        "HOSTNAME", "PWD", "TERM", "container",
     ]
 )  # fmt: skip
 
-_WRITABLE_ELSEWHERE = ("/", "/tmp", "/var/tmp", "/dev/shm", "/dev", "/run", "/usr", "/etc", "/home")
+_WRITABLE_ELSEWHERE = (
+    "/", "/tmp", "/var/tmp", "/dev/shm", "/dev", "/run", "/usr", "/etc", "/home",
+)  # fmt: skip
 _MOST_FORKS = 64
 _GET_NO_NEW_PRIVS = 39
 _STEP = 1 << 24

@@ -16,6 +16,7 @@ from typing import NoReturn
 REQUESTS, REPLIES = 3, 4
 LEASE_ENDED, OUT_OF_TIME = 75, 76
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
+_OF_ENGINES = ("HOSTNAME", "TERM", "container")  # what Docker and podman add themselves
 
 
 def _report_and_end(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -29,7 +30,8 @@ def _become_launcher() -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.dup2(_STDIN, REQUESTS)
     os.dup2(_STDOUT, REPLIES)
-    os.environ.pop("HOSTNAME", None)  # an engine's own addition
+    for name in _OF_ENGINES:
+        os.environ.pop(name, None)
     from rewardsmith.sandbox.inside import outer
 
     outer.main()

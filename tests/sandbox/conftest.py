@@ -1,6 +1,7 @@
 """The engine and the programs that the backends under test need: real ones, once per run."""
 
 import ctypes
+import json
 import os
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ from rewardsmith.sandbox.process import ProcessBackend
 # Read here, before the tests' own environment is cleaned.
 REQUIRED = os.environ.get("REWARDSMITH_REQUIRE_BACKENDS", "") not in ("", "0")
 GIVEN_ENGINE = os.environ.get("REWARDSMITH_TEST_ENGINE", "")
+
+_RUNSC = ["--platform=ptrace", "--network=none"]
 
 
 def missing(reason: str) -> NoReturn:
@@ -47,14 +50,17 @@ def answers(url: str) -> bool:
         client.close()
 
 
-def start_engine(folder: Path) -> "tuple[subprocess.Popen[bytes], str]":
-    """Starts a Docker engine that leaves this machine's network and firewall alone."""
+def start_engine(folder: Path, *options: str) -> "tuple[subprocess.Popen[bytes], str]":
+    """Starts a Docker engine that leaves this machine's network and firewall alone.
+
+    ``options`` are further ones of dockerd.
+    """
     url = f"unix://{folder}/docker.sock"
     arguments = ["--host", url, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
     arguments += ["--pidfile", f"{folder}/docker.pid", "--bridge=none"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            ["dockerd", *arguments, "--iptables=false", "--ip6tables=false"],
+            ["dockerd", *arguments, "--iptables=false", "--ip6tables=false", *options],
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -85,6 +91,69 @@ def engine() -> Iterator[str]:
         process.terminate()
         process.wait(timeout=30)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def engine_folder() -> Iterator[Path]:
+    """A place for an engine's files; the paths of sockets have to be short."""
+    made = Path(tempfile.mkdtemp(prefix="engine-", dir="/tmp"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def _needs_optional(*programs: str) -> None:
+    lacking = [name for name in programs if shutil.which(name) is None]
+    if lacking or os.getuid() != 0:
+        pytest.skip(f"optional: needs root and {', '.join(programs)}")
+
+
+@pytest.fixture(scope="session")
+def podman(engine_folder: Path) -> Iterator[str]:
+    """The address of podman's service, with a store of its own."""
+    _needs_optional("podman", "runc")
+    url = f"unix://{engine_folder}/podman.sock"
+    places = [
+        f"--root={engine_folder}/root",
+        f"--runroot={engine_folder}/run",
+        f"--tmpdir={engine_folder}/tmp",
+    ]
+    how = ["podman", "--runtime=runc", "--cgroup-manager=cgroupfs", *places]
+    # Its monitors leave files where they are started.
+    service = subprocess.Popen([*how, "system", "service", "--time=0", url], cwd=engine_folder)
+    try:
+        end = time.monotonic() + 30
+        while time.monotonic() < end and service.poll() is None and not answers(url):
+            time.sleep(0.1)
+        if not answers(url):
+            pytest.skip("optional: podman is installed and does not answer")
+        yield url
+    finally:
+        service.terminate()
+        service.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def gvisor(engine_folder: Path) -> Iterator[str]:
+    """The address of a Docker engine with gVisor's runtime, as it should be and as it should not.
+
+    It emulates by ptrace, which goes inside a virtual machine as well.
+    """
+    _needs_optional("dockerd", "runsc")
+    path = shutil.which("runsc")
+    runtimes = {
+        "runsc": {"path": path, "runtimeArgs": _RUNSC},
+        "runsc-unlimited": {"path": path, "runtimeArgs": [*_RUNSC, "--ignore-cgroups"]},
+    }
+    configured = engine_folder / "daemon.json"
+    configured.write_text(json.dumps({"runtimes": runtimes}))
+    process, url = start_engine(engine_folder, "--config-file", str(configured))
+    try:
+        if not answers(url):
+            pytest.skip("optional: dockerd with gVisor does not answer")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from rewardsmith.sandbox.backend import Limits
 from rewardsmith.sandbox.docker_options import (
     DEADLINE_LABEL,
     LABEL,
+    MOST_PROCESSES,
     RUN_LABEL,
     Settings,
     container_options,
@@ -18,6 +19,7 @@ from rewardsmith.sandbox.docker_options import (
     lifetime,
     memory_limit,
     mounts,
+    ulimits,
 )
 from rewardsmith.sandbox.docker_seccomp import security_option
 from rewardsmith.sandbox.host_files import host_files
@@ -88,8 +90,25 @@ def test_a_runtime_is_passed_on_and_a_quota_only_where_it_works() -> None:
     assert "runtime" not in host_options(LIMITS, Settings(), cpu_quota=False)
 
 
+def test_podman_and_gvisor_are_told_to_lay_no_writable_folder_over_anything() -> None:
+    podman = host_options(LIMITS, Settings(), cpu_quota=True, podman=True)["tmpfs"]
+    assert set(podman) == {"/tmp", "/var/tmp", "/run"}
+    gvisor = host_options(LIMITS, Settings(runtime="runsc"), cpu_quota=True)["tmpfs"]
+    assert set(gvisor) == {"/tmp"}
+    assert all("ro" in how.split(",") for how in (*podman.values(), *gvisor.values()))
+
+
+def test_gvisors_own_threads_are_not_the_programs_processes() -> None:
+    """Engines count its kernel's threads, which hangs at 32; that kernel counts processes."""
+    shared, own = Settings(), Settings(runtime="runsc")
+    assert host_options(LIMITS, shared, cpu_quota=True)["pids_limit"] == MOST_PROCESSES
+    assert host_options(LIMITS, own, cpu_quota=True)["pids_limit"] >= 128
+    assert ulimits(own)["nproc"] == MOST_PROCESSES
+    assert ulimits(shared)["nproc"] > MOST_PROCESSES, "counted with all others of the machine"
+
+
 def test_landlock_is_wanted_of_every_kernel_that_can_have_it() -> None:
-    for runtime, wanted in (("", True), ("runc", True), ("runsc", False)):
+    for runtime, wanted in (("", True), ("runc", True), ("runsc", False), ("runsc-kvm", False)):
         orders = launcher_orders(LIMITS, Settings(runtime=runtime))
         assert orders["landlock"] is wanted
         assert orders["walls"] is True

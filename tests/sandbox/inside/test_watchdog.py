@@ -24,12 +24,13 @@ watchdog.main()
 _ENDLESS = "__import__('ctypes').CDLL(None).prctl(1, 9); exec('while True: pass')"
 
 
-def _started(body: str, seconds: float = 30.0) -> "subprocess.Popen[bytes]":
+def _started(body: str, seconds: float = 30.0, **given: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-c", _STAND_IN.format(body=body), str(seconds), "{}"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=os.environ | given,
     )
 
 
@@ -75,11 +76,12 @@ def test_time_ends_it_too() -> None:
 
 
 def test_the_worker_gets_the_pipes_and_no_word_of_the_engines() -> None:
-    body = "os.write(4, os.read(3, 5)[::-1] + os.environ.get('HOSTNAME', '-').encode())"
-    process = _started(body)
+    body = "os.write(4, os.read(3, 5)[::-1] + str(sorted(names & {*os.environ})).encode())"
+    body = "names = {'HOSTNAME', 'TERM', 'container', 'KEPT'}; " + body
+    process = _started(body, HOSTNAME="sandbox", TERM="xterm", container="podman", KEPT="1")
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(b"12345")
     process.stdin.flush()
-    assert os.read(process.stdout.fileno(), 100) == b"54321-"
+    assert os.read(process.stdout.fileno(), 100) == b"54321['KEPT']"
     assert _outcome(process) == (0, b"worker ended 0\n")
