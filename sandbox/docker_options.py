@@ -26,7 +26,8 @@ CORES = 1
 # gVisor's kernel is a process: its threads (55 at rest) count as the container's.
 MOST_PROCESSES_WITH_GVISOR = 512
 # A number of processes that is given, not left to the engine: podman would ask for its largest.
-_ULIMITS = {"core": 0, "nofile": 256, "nproc": 4096}
+# Of message queues none: an engine lays out a folder for them, in memory, that all may write to.
+_ULIMITS = {"core": 0, "nofile": 256, "nproc": 4096, "msgqueue": 0}
 # What podman lays over a read-only file system for all to write to, and gVisor over an empty /tmp,
 # unless something else is wanted there.
 _PODMAN_FOLDERS, _GVISOR_FOLDERS = ("/tmp", "/var/tmp", "/run"), ("/tmp",)
@@ -130,6 +131,8 @@ def container_options(
         "hostname": "sandbox",
         "working_dir": "/",
         "network_disabled": True,
+        # The user's proxies, with the passwords in their addresses, are for other containers.
+        "use_config_proxy": False,
         # The engine closes the input with the connection that was first attached to it.
         "stdin_open": True,
         "tty": False,

@@ -28,7 +28,7 @@ ALLOWED = frozenset(
 )  # fmt: skip
 
 _WRITABLE_ELSEWHERE = (
-    "/", "/tmp", "/var/tmp", "/dev/shm", "/dev", "/run", "/usr", "/etc", "/home",
+    "/", "/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/dev", "/run", "/usr", "/etc", "/home",
 )  # fmt: skip
 _MOST_FORKS = 64
 _GET_NO_NEW_PRIVS = 39

@@ -107,6 +107,16 @@ def test_gvisors_own_threads_are_not_the_programs_processes() -> None:
     assert ulimits(shared)["nproc"] > MOST_PROCESSES, "counted with all others of the machine"
 
 
+def test_no_message_queue_can_be_made() -> None:
+    """Engines lay out a folder for them that all may write to, though nothing else is."""
+    for settings in (Settings(), Settings(runtime="runsc")):
+        assert ulimits(settings)["msgqueue"] == 0
+
+
+def test_the_users_proxies_stay_outside() -> None:
+    assert container_options("i", LIMITS, "{}", "run", python="p")["use_config_proxy"] is False
+
+
 def test_landlock_is_wanted_of_every_kernel_that_can_have_it() -> None:
     for runtime, wanted in (("", True), ("runc", True), ("runsc", False), ("runsc-kvm", False)):
         orders = launcher_orders(LIMITS, Settings(runtime=runtime))
