@@ -148,7 +148,7 @@ def test_a_runtime_that_is_not_there_leaves_no_container(engine: str) -> None:
     before = _all(settings)
     with pytest.raises(SandboxUnavailable, match="no-such-runtime"):
         DockerBackend(settings).start(Limits())
-    assert _all(settings) == before
+    assert set(_all(settings)) <= set(before), "others may be on their way out"
 
 
 @pytest.mark.docker
