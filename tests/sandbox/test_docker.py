@@ -2,13 +2,20 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rewardsmith.errors import SandboxUnavailable
-from rewardsmith.sandbox.backend import Limits
+from rewardsmith.sandbox.backend import Limits, SelfTest
 from rewardsmith.sandbox.conformance import BackendConformance
-from rewardsmith.sandbox.docker import ContainerWorker, DockerBackend, Engine, _by_file
+from rewardsmith.sandbox.docker import (
+    ContainerWorker,
+    DockerBackend,
+    Engine,
+    _and_its_end,
+    _by_file,
+)
 from rewardsmith.sandbox.docker_options import (
     DEADLINE_LABEL,
     LABEL,
@@ -17,6 +24,7 @@ from rewardsmith.sandbox.docker_options import (
     memory_limit,
 )
 from rewardsmith.sandbox.docker_seccomp import security_option
+from rewardsmith.sandbox.wire import WireError
 
 
 @pytest.fixture
@@ -178,3 +186,32 @@ def test_podman_is_named_a_file_that_holds_the_same_filter_and_goes_again() -> N
         assert f"seccomp={path.read_text()}" == security_option()
         assert path.stat().st_mode & 0o077 == 0
     assert not path.exists()
+
+
+class _Lives:
+    def stop(self) -> None:
+        """Ends, where it has not ended by itself."""
+
+
+@pytest.mark.parametrize(
+    ("cause", "holds"),
+    [
+        (WireError("exited", "the worker is gone"), True),
+        (WireError("stalled", "too late"), False),
+        (OSError("no engine"), False),
+        (None, False),
+    ],
+)
+def test_under_gvisor_only_the_end_of_a_worker_proves_that_memory_is_limited(
+    cause: Exception | None, holds: bool
+) -> None:
+    def start(limits: Limits, probe: Any = None) -> Any:
+        assert limits.memory_bytes == 2**29
+        assert probe["outer"]["fill_bytes"] > 2**29
+        if cause is None:
+            return _Lives()
+        raise SandboxUnavailable("it did not start") from cause
+
+    result = _and_its_end(SelfTest("docker", ()), start)
+    assert result.passed is holds
+    assert ("--ignore-cgroups" in result.checks[0].remedy) is not holds
