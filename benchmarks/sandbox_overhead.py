@@ -188,6 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--envs", nargs="+", default=["HalfCheetah-v5"], metavar="ENV")
     parser.add_argument("--trainers", nargs="+", default=["ppo"], metavar="TRAINER")
     parser.add_argument("--ways", nargs="+", default=list(WALLED), choices=WALLED)
+    parser.add_argument("--no-inline", action="store_true", help="leave the floor out")
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--steps", type=int, default=20_480, help="env steps of each training")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -197,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
     before, samples, rows = machine(), [], []
     for env in options.envs:
         for trainer in options.trainers:
-            ways = [FLOOR, BASE, *options.ways]
+            ways = [*([] if options.no_inline else [FLOOR]), BASE, *options.ways]
             samples += (found := samples_of(env, trainer, ways, options.pairs, options.steps))
             rows += [compared(found, way) for way in ways if way != BASE]
     kept = all(row["high"] <= LIMIT for row in rows)

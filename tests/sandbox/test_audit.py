@@ -9,7 +9,7 @@ import pytest
 
 from rewardsmith.envs.step import Steps
 from rewardsmith.sandbox.audit import Auditor, Told, Window, comparable
-from rewardsmith.sandbox.backend import Limits
+from rewardsmith.sandbox.backend import Backend, Limits
 from rewardsmith.sandbox.child import ChildWorker
 from rewardsmith.sandbox.client import RewardClient
 from rewardsmith.sandbox.conformance import EXAMPLE_SPEC, example_steps
@@ -101,10 +101,10 @@ HONEST = {
 }  # fmt: skip
 
 
-def asked(program: str, steps: Sequence[Steps]) -> list[Window]:
+def asked(program: str, steps: Sequence[Steps], sandbox: str | Backend = "process") -> list[Window]:
     """Has one worker answer everything, as a training does."""
     windows: list[Window] = []
-    with RewardClient(program, EXAMPLE_SPEC, sandbox="process", policy=False) as client:
+    with RewardClient(program, EXAMPLE_SPEC, sandbox=sandbox, policy=False) as client:
         for number, rows in enumerate(steps, 1):
             answer = client.rewards(rows, carry=True)
             assert isinstance(answer, RewardBatch), answer
@@ -112,11 +112,13 @@ def asked(program: str, steps: Sequence[Steps]) -> list[Window]:
     return windows
 
 
-def auditor(program: str, *, memory: bool = False, seed: int = 0) -> Auditor:
+def auditor(
+    program: str, *, memory: bool = False, seed: int = 0, sandbox: str | Backend = "process"
+) -> Auditor:
     """Audits in workers that are opened as the one above."""
 
     def fresh() -> RewardClient:
-        return RewardClient(program, EXAMPLE_SPEC, sandbox="process", policy=False)
+        return RewardClient(program, EXAMPLE_SPEC, sandbox=sandbox, policy=False)
 
     return Auditor(fresh, memory=memory, random=np.random.default_rng(seed))
 
@@ -134,6 +136,23 @@ def test_what_depends_on_more_than_its_parameters_is_impure(name: str) -> None:
     assert "of the training" in failure.text
     assert "depends on its parameters only" in failure.text
     assert len(failure.text) < 1500
+
+
+# What docs/attacks.md cites: a clock, random bits, a count, and what waits until the check is over.
+FOUND_EVERYWHERE = (
+    "looks at the clock",
+    "looks at an address",
+    "counts its calls in a list",
+    "is honest in its first call only",
+)
+
+
+@pytest.mark.parametrize("name", FOUND_EVERYWHERE)
+def test_an_audit_finds_them_out_behind_every_backend(backend: Backend, name: str) -> None:
+    windows = asked(IMPURE[name], rollouts(), backend)
+    failure = auditor(IMPURE[name], sandbox=backend).found([windows[place] for place in PICKED])
+    assert failure is not None
+    assert failure.kind == "impure"
 
 
 @pytest.mark.parametrize("name", HONEST)

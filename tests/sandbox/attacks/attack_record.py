@@ -31,14 +31,8 @@ NO_CONTROL = {
     83: "named calls above; all of them would do harm",
 }
 # What a test elsewhere proves: the outcome, and where. Asserted to exist.
-_AUDIT = "tests/sandbox/test_audit.py"
-ELSEWHERE: dict[int, tuple[str, str]] = {
-    57: ("D impure", f"{_AUDIT}::test_what_depends_on_more_than_its_parameters_is_impure"),
-    58: ("D impure", f"{_AUDIT}::test_what_depends_on_more_than_its_parameters_is_impure"),
-    59: ("D impure", "tests/runs/training/test_honesty.py::"
-         "test_a_program_that_changes_is_impure_and_has_no_fitness"),
-    60: ("D impure", f"{_AUDIT}::test_an_audit_looks_like_the_beginning_of_a_training"),
-}  # fmt: skip
+_AUDIT = "tests/sandbox/test_audit.py::test_an_audit_finds_them_out_behind_every_backend"
+ELSEWHERE: dict[int, tuple[str, str]] = dict.fromkeys((57, 58, 59, 60), ("D impure", _AUDIT))
 
 _HEAD = """# Attacks
 
