@@ -130,6 +130,8 @@ def podman(engine_folder: Path) -> Iterator[str]:
     finally:
         service.terminate()
         service.wait(timeout=30)
+        # It mounts its store onto itself, and leaves that.
+        subprocess.run(["umount", "--quiet", f"{engine_folder}/root/overlay"], check=False)
 
 
 @pytest.fixture(scope="session")
