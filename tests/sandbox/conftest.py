@@ -128,6 +128,8 @@ def podman(engine_folder: Path) -> Iterator[str]:
             pytest.skip("optional: podman is installed and does not answer")
         yield url
     finally:
+        # What is on its way out would outlive the service, and hold its store.
+        subprocess.run([*how, "rm", "--all", "--force", "--time=0"], check=False, timeout=60)
         service.terminate()
         service.wait(timeout=30)
         # It mounts its store onto itself, and leaves that.
