@@ -344,7 +344,7 @@ def test_a_killed_command_takes_jobs_and_workers_with_it(
     user: User, backend: Backend, command: str
 ) -> None:
     """The command, its job, its worker that is busy for ever: two seconds later all are gone."""
-    endless = hostile("while True: pass", user.home)
+    endless = hostile("while N: pass", user.home)
     (user.home / "reward.py").write_text(endless)
     words = user.design([endless], backend.name)
     if command == "train":
