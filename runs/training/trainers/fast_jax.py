@@ -60,7 +60,12 @@ def jax_gpu() -> Any | None:
 
 
 def _one_thread() -> None:
-    """Asks XLA for one thread; heard only before the first program of this process."""
+    """Asks XLA for one thread; heard only before the first program of this process.
+
+    XLA's flags alone leave large products to as many threads as there are cores; how many it makes
+    for its CPU client, it reads from ``NPROC`` (jax 0.10.2).
+    """
+    os.environ.setdefault("NPROC", "1")
     given = os.environ.get("XLA_FLAGS", "")
     missing = [flag for flag in _FLAGS if flag.split("=")[0] not in given]
     os.environ["XLA_FLAGS"] = " ".join([given, *missing]).strip()

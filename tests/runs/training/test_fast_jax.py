@@ -17,15 +17,20 @@ print(jax.config.jax_compilation_cache_dir)
 square = jax.jit(lambda x: (x @ x).sum())
 x = jnp.ones((700, 700))
 square(x).block_until_ready()
-wall, cpu = time.perf_counter(), time.process_time()
-for _ in range(20):
-    square(x).block_until_ready()
-print((time.process_time() - cpu) / (time.perf_counter() - wall))
+
+def cores():
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(10):
+        square(x).block_until_ready()
+    return (time.process_time() - cpu) / (time.perf_counter() - wall)
+
+# The least of some: the compiler's threads may still be tidying up; arithmetic on two is in all.
+print(min(cores() for _ in range(6)))
 """
 
 
 def in_process(home: Path, **more: str) -> list[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("XLA", "JAX", "XDG"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("XLA", "JAX", "XDG", "NPROC"))}
     done = subprocess.run(
         [sys.executable, "-c", _TRAIN], env=kept | {"HOME": str(home)} | more,
         check=True, capture_output=True, text=True, timeout=120,
@@ -48,10 +53,12 @@ def test_a_cache_that_the_user_has_chosen_stays(tmp_path: Path) -> None:
 
 def test_flags_of_the_users_own_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=true")
+    monkeypatch.setenv("NPROC", "2")
     _one_thread()
     _one_thread()
     flags = "--xla_cpu_multi_thread_eigen=true intra_op_parallelism_threads=1"
     assert os.environ["XLA_FLAGS"] == flags
+    assert os.environ["NPROC"] == "2"
 
 
 def test_the_cpu_is_the_device_unless_another_is_named() -> None:
