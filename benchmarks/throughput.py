@@ -13,42 +13,13 @@ import argparse
 import importlib
 import importlib.util
 import json
-import os
-import platform
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
+from training_speed import machine
+
 PARTS = ("stepping", "training")  # each a module throughput_PART.py with `measure`
-PACKAGES = ("rewardsmith", "mujoco", "gymnasium", "numpy", "stable-baselines3", "torch", "jax")
-
-
-def machine() -> dict[str, Any]:
-    """Returns what a figure depends on besides the code."""
-    return {
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-    }
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 from typing import Any
 
@@ -34,7 +34,7 @@ from rewardsmith.sandbox.client import RewardClient
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 
-PACKAGES = ("rewardsmith", "stable-baselines3", "torch", "numpy", "gymnasium", "mujoco")
+PACKAGES = ("rewardsmith", "stable-baselines3", "torch", "jax", "numpy", "gymnasium", "mujoco")
 
 
 @dataclass(frozen=True)
@@ -213,8 +213,14 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "load_1min": round(os.getloadavg()[0], 2),
         "niceness": os.nice(0),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {package: _version(package) for package in PACKAGES},
     }
+
+
+def _version(package: str) -> str | None:
+    with contextlib.suppress(PackageNotFoundError):
+        return version(package)
+    return None
 
 
 def _processor() -> str:
