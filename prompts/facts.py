@@ -13,9 +13,9 @@ from rewardsmith.sandbox.columns import MOST_COMPONENTS
 
 _POINTS = 10
 _COLUMNS = 7
-_CONSTANT = 0.03  # a spread below this share of the largest value counts as constant
-_DOMINATES = 0.85
-_NEGLIGIBLE = 0.01
+CONSTANT = 0.03  # a spread below this share of the largest value counts as constant
+DOMINATES = 0.85  # a component with more than this share of the reward's size
+NEGLIGIBLE = 0.01  # one with less
 
 
 @dataclass(frozen=True)
@@ -301,12 +301,12 @@ def _component_note(name: str, values: list[float], size: dict[str, float]) -> s
     biggest = max((abs(v) for v in values), default=0.0)
     if biggest == 0.0:
         return "zero throughout"
-    if len(size) > 1 and size[name] < _NEGLIGIBLE * whole:
+    if len(size) > 1 and size[name] < NEGLIGIBLE * whole:
         return "too small to matter"
     notes = []
-    if len(values) > 2 and max(values) - min(values) < _CONSTANT * biggest:
+    if len(values) > 2 and max(values) - min(values) < CONSTANT * biggest:
         notes.append("nearly constant: the policy did not change it")
-    if len(size) > 1 and size[name] > _DOMINATES * whole:
+    if len(size) > 1 and size[name] > DOMINATES * whole:
         notes.append(f"dominates: {round(100 * size[name] / whole)} % of the reward")
     return "; ".join(notes)
 
@@ -315,7 +315,7 @@ def _training_notes(total: list[float], fitness: list[float], ended: float | Non
     notes = []
     if len(fitness) > 3:
         spread = max(fitness) - min(fitness)
-        if spread <= _CONSTANT * max(map(abs, fitness)):
+        if spread <= CONSTANT * max(map(abs, fitness)):
             notes.append(
                 "fitness hardly changed in training: this reward does not lead to the task"
             )

@@ -1,0 +1,21 @@
+"""From where on a probe warns or fails: every number in one place, to be calibrated together."""
+
+from dataclasses import dataclass
+
+from rewardsmith.prompts.facts import DOMINATES, NEGLIGIBLE
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What separates pass, warn and fail; shares are in [0, 1]."""
+
+    # Health. What a prompt says of a training's components, a probe says of them on a bank.
+    dominates: float = DOMINATES
+    negligible: float = NEGLIGIBLE
+    pinned: float = 0.95  # share of steps at an end of the range: the slope is elsewhere
+    pinned_width: float = 1e-3  # of the range; a tanh is there from 4 of its widths on
+    least_std: float = 1e-4  # the normaliser of returns adds 1e-8 to their variance, no less helps
+    most_std: float = 1e4  # values of this size lose the small terms in float32
+
+
+DEFAULTS = Thresholds()
