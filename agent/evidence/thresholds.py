@@ -17,5 +17,11 @@ class Thresholds:
     least_std: float = 1e-4  # the normaliser of returns adds 1e-8 to their variance, no less helps
     most_std: float = 1e4  # values of this size lose the small terms in float32
 
+    # Alarm, after training.
+    alarm_level: float = 0.05  # of the one-sided tests of trends
+    alarm_flat: float = 0.2  # a gain below this share of what is known to be possible is none
+    alarm_rise: float = 0.1  # of the return's size, wanted where nothing is known of the possible
+    alarm_fall: float = 0.25  # of what was gained: less is no fall
+
 
 DEFAULTS = Thresholds()
