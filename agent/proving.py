@@ -133,6 +133,7 @@ class Prover:
                 policy=report.unit,
                 outcomes=[item.outcome for item in told],
                 fitness=[item.fitness for item in told],
+                success=[item.success for item in told],
             )
 
     def _progress(self, unit: str, facts: Mapping[str, Any]) -> None:

@@ -23,6 +23,8 @@ from rewardsmith.runs.training.trajectories import load_episodes, save_episodes
 
 INDEX = "index.json"
 RANDOM = "random"
+LINEAR = "linear"
+ALWAYS_KEPT = (RANDOM, LINEAR)
 _STICKY = 0.9
 
 
@@ -33,6 +35,7 @@ class BankEpisode(Record):
     length: int
     outcome: str | None = None
     fitness: float | None = None
+    success: bool | None = None
 
 
 class Shard(Record):
@@ -47,13 +50,15 @@ class Shard(Record):
 
 class _Index(Record):
     written: int = 0  # shards ever written: names are not used twice
+    settled: int = 0  # leading shards whose order is final
     shards: tuple[Shard, ...] = ()
 
 
 class Bank:
     """Stored transitions of one run and one task; one process writes at a time.
 
-    At most ``max_rows`` rows are kept: the oldest shards go first, those of random policies never.
+    At most ``max_rows`` rows are kept: the oldest shards go first, those of random and of linear
+    policies never. What is appended stays in any case until the next `settle`.
     """
 
     def __init__(self, folder: Path, *, max_rows: int = 200_000) -> None:
@@ -82,6 +87,7 @@ class Bank:
         policy: str,
         outcomes: Sequence[str] | None = None,
         fitness: Sequence[float] | None = None,
+        success: Sequence[bool | None] | None = None,
     ) -> None:
         """Stores the episodes of one policy, with their snapshots; no episodes, no shard.
 
@@ -90,6 +96,7 @@ class Bank:
             policy: whose they are, e.g. a unit's id. A policy that is stored already is left alone.
             outcomes: how each episode ended, if judged.
             fitness: each episode's fitness, if judged.
+            success: whether each episode was a success, if judged and if the task has such a thing.
         """
         index = self._index()
         if not episodes or any(shard.policy == policy for shard in index.shards):
@@ -101,11 +108,28 @@ class Bank:
             policy=policy,
             rows=sum(episode.length for episode in episodes),
             snapshots=sum(len(episode.snapshots) for episode in episodes),
-            episodes=_entries(episodes, outcomes, fitness),
+            episodes=_entries(episodes, outcomes, fitness, success),
         )
         save_episodes(self._folder / shard.file, episodes)
-        kept, dropped = self._within_size((*index.shards, shard))
-        changed = _Index(written=number, shards=kept)
+        self._write(number, (*index.shards, shard), index.settled)
+
+    def settle(self) -> None:
+        """Orders what was appended since the last call by policy, and drops the oldest surplus.
+
+        Trainings end in any order, and in another one where a run was killed and resumed. Called
+        between generations, this leaves a bank that does not tell.
+        """
+        index = self._index()
+        if index.settled == len(index.shards):
+            return
+        fresh = sorted(index.shards[index.settled :], key=lambda shard: shard.policy)
+        shards = (*index.shards[: index.settled], *fresh)
+        self._write(index.written, shards, len(shards))
+
+    def _write(self, written: int, shards: tuple[Shard, ...], settled: int) -> None:
+        """Writes the index, without the oldest of its settled shards if there are too many rows."""
+        kept, dropped = self._within_size(shards, settled)
+        changed = _Index(written=written, settled=settled - len(dropped), shards=kept)
         write_whole(self._folder / INDEX, changed.model_dump_json(indent=1).encode())
         for old in dropped:
             (self._folder / old.file).unlink(missing_ok=True)
@@ -165,13 +189,13 @@ class Bank:
             ) from error
 
     def _within_size(
-        self, shards: tuple[Shard, ...]
+        self, shards: tuple[Shard, ...], settled: int
     ) -> tuple[tuple[Shard, ...], tuple[Shard, ...]]:
-        """Returns the shards to keep and to drop; the newest and the random ones always stay."""
+        """Returns the shards to keep and to drop; the newest always stays."""
         surplus = sum(shard.rows for shard in shards) - self._max_rows
         kept, dropped = [], []
-        for shard in shards[:-1]:
-            if surplus > 0 and shard.policy != RANDOM:
+        for number, shard in enumerate(shards[:-1]):
+            if surplus > 0 and number < settled and shard.policy not in ALWAYS_KEPT:
                 surplus -= shard.rows
                 dropped.append(shard)
             else:
@@ -180,13 +204,16 @@ class Bank:
 
 
 def _entries(
-    episodes: Sequence[Episode], outcomes: Sequence[str] | None, fitness: Sequence[float] | None
+    episodes: Sequence[Episode],
+    outcomes: Sequence[str] | None,
+    fitness: Sequence[float] | None,
+    success: Sequence[bool | None] | None,
 ) -> tuple[BankEpisode, ...]:
     nothing = [None] * len(episodes)
-    rows = zip(episodes, outcomes or nothing, fitness or nothing, strict=True)
+    judged = (outcomes or nothing, fitness or nothing, success or nothing)
     return tuple(
-        BankEpisode(seed=e.seed, length=e.length, outcome=outcome, fitness=value)
-        for e, outcome, value in rows
+        BankEpisode(seed=e.seed, length=e.length, outcome=outcome, fitness=value, success=done)
+        for e, outcome, value, done in zip(episodes, *judged, strict=True)
     )
 
 

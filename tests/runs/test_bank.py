@@ -52,6 +52,46 @@ def test_the_index_says_whose_episodes_they_are_and_what_came_of_them(tmp_path: 
     assert [e.fitness for e in shard.episodes] == [1.0, 0.5]
 
 
+def test_success_is_stored_and_an_index_without_it_stays_readable(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.append(played(1), policy="a", fitness=(1.0, 0.5), success=(True, False))
+    assert [e.success for e in bank.shards[0].episodes] == [True, False]
+    index = index_of(tmp_path)
+    del index["settled"]
+    for episode in index["shards"][0]["episodes"]:
+        del episode["success"]
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    assert [e.success for e in bank.shards[0].episodes] == [None, None]
+    assert len(bank.episodes()) == 2
+
+
+def settled_bank(folder: Path, order: str) -> Bank:
+    bank = Bank(folder, max_rows=240)
+    for generation in (order, "xyz"):
+        for policy in generation:
+            bank.append(played(ord(policy), count=1 + ord(policy) % 2), policy=policy)
+        bank.settle()
+    return bank
+
+
+@pytest.mark.parametrize("order", ["abcd", "dcba", "cadb"])
+def test_the_order_in_which_trainings_end_leaves_no_trace(order: str, tmp_path: Path) -> None:
+    one, other = settled_bank(tmp_path / "1", "abcd"), settled_bank(tmp_path / "2", order)
+    assert [shard.policy for shard in one.shards] == [shard.policy for shard in other.shards]
+    assert [shard.policy for shard in one.shards] == ["d", *"xyz"]
+    for a, b in zip(one.episodes(), other.episodes(), strict=True):
+        assert np.array_equal(a.steps.action, b.steps.action)
+
+
+def test_what_was_appended_stays_until_the_bank_is_settled(tmp_path: Path) -> None:
+    bank = Bank(tmp_path, max_rows=80)
+    for policy in "ba":
+        bank.append(played(1), policy=policy)
+    assert [shard.policy for shard in bank.shards] == ["b", "a"]
+    bank.settle()
+    assert [shard.policy for shard in Bank(tmp_path).shards] == ["b"]
+
+
 def test_a_policy_is_stored_once(tmp_path: Path) -> None:
     bank = Bank(tmp_path)
     bank.append(played(1), policy="a")
@@ -95,6 +135,7 @@ def test_the_oldest_trained_policies_go_first_and_random_ones_never(tmp_path: Pa
     bank.ensure_random(CONTINUOUS, rows=100, seed=0)
     for seed in range(4):
         bank.append(played(seed), policy=str(seed))
+        bank.settle()
     assert [shard.policy for shard in bank.shards] == [RANDOM, "3"]
     files = {path.name for path in tmp_path.glob("*.npz")}
     assert files == {shard.file for shard in bank.shards}
@@ -139,6 +180,7 @@ def test_an_index_can_name_no_file_outside_its_folder(name: str, tmp_path: Path)
     folder = tmp_path / "bank"
     bank = Bank(folder, max_rows=50)
     bank.append(played(1), policy="a")
+    bank.settle()
     victim = tmp_path / "victim.npz"
     victim.write_bytes((folder / "000001.npz").read_bytes())
     index = index_of(folder)
@@ -206,6 +248,7 @@ def test_a_full_bank_keeps_its_newest_shards_and_no_file_beside_them(
     bank = Bank(folder, max_rows=limit)
     for number, count in enumerate(counts):
         bank.append(played(number, count), policy=str(number))
+        bank.settle()
     kept = [int(shard.policy) for shard in bank.shards]
     assert kept == list(range(kept[0], len(counts)))
     assert bank.rows <= limit or len(kept) == 1
