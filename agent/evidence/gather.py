@@ -2,14 +2,16 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from rewardsmith.agent.evidence.behaviours import behaviours, neutral_action
+from rewardsmith.agent.evidence.corrupted import corrupted_episodes
+from rewardsmith.agent.evidence.edits import edits_of
 from rewardsmith.agent.evidence.linear import linear_episodes
+from rewardsmith.agent.evidence.played import Played, best_first, stored_of
 from rewardsmith.agent.evidence.selection import spread_order, within
-from rewardsmith.agent.evidence.stored import Kind, Stored, StoredEpisode
+from rewardsmith.agent.evidence.stored import Kind, Stored
 from rewardsmith.envs.collect import concat
 from rewardsmith.envs.fitness import judge
 from rewardsmith.envs.step import Episode
@@ -17,20 +19,9 @@ from rewardsmith.envs.task import Score, Task
 from rewardsmith.runs.bank import LINEAR, RANDOM, Bank, BankEpisode, Shard
 
 ROWS = 30_000
+_STORED, _CORRUPTED, _EDITED = 0.55, 0.2, 0.2  # shares of the rows; behaviours take the rest
 RANDOM_ROWS = 2_000
 _KINDS: dict[str, Kind] = {RANDOM: "random", LINEAR: "scripted"}
-
-
-@dataclass(frozen=True)
-class Played:
-    """An episode and what `StoredEpisode` says of it."""
-
-    episode: Episode
-    name: str
-    kind: Kind
-    policy: str
-    score: Score | None
-    of: str | None = None
 
 
 def fill(bank: Bank, task: Task, *, rows: int = RANDOM_ROWS, seed: int = 0) -> None:
@@ -78,7 +69,21 @@ def gathered(bank: Bank, task: Task, *, rows: int = ROWS, seed: int = 0) -> Stor
     """
     fill(bank, task, seed=seed)
     bank.settle()
-    return stored_of(list(_chosen(bank, task, rows)))
+    played = list(_chosen(bank, task, int(_STORED * rows)))
+    return _extended(task, played, rows, seed)
+
+
+def _extended(task: Task, played: list[Played], rows: int, seed: int) -> Stored:
+    """Returns episodes as a bank, with what is made of them: spoilt copies, behaviours, edits."""
+    neutral, ranked = neutral_action(task.env, seed), best_first(played)
+    spoilt, remarks = corrupted_episodes(
+        task, ranked, neutral, rows=int(_CORRUPTED * rows), seed=seed
+    )
+    farming = behaviours(task, ranked, neutral, seed=seed)
+    whole = stored_of([*played, *spoilt, *farming])
+    changed, edits = edits_of(whole, task.env, rows=int(_EDITED * rows), seed=seed)
+    steps = concat([Episode(0, 0.0, part, {}) for part in (whole.steps, changed)])
+    return replace(whole, steps=steps, edits=edits, remarks=remarks)
 
 
 def fresh_bank(task: Task, *, rows: int = ROWS, seed: int = 0) -> Stored:
@@ -90,26 +95,6 @@ def fresh_bank(task: Task, *, rows: int = ROWS, seed: int = 0) -> Stored:
     """
     with tempfile.TemporaryDirectory(prefix="bank-") as folder:
         return gathered(Bank(Path(folder)), task, rows=rows, seed=seed)
-
-
-def stored_of(played: Sequence[Played]) -> Stored:
-    """Returns episodes as one bank, their rows one after the other."""
-    ends = np.cumsum([item.episode.length for item in played]).tolist()
-    episodes = (
-        StoredEpisode(
-            name=item.name,
-            kind=item.kind,
-            policy=item.policy,
-            first=end - item.episode.length,
-            stop=end,
-            fitness=None if item.score is None else item.score.fitness,
-            success=None if item.score is None else item.score.success,
-            outcome=None if item.score is None else item.score.outcome,
-            of=item.of,
-        )
-        for item, end in zip(played, ends, strict=True)
-    )
-    return Stored(steps=concat([item.episode for item in played]), episodes=tuple(episodes))
 
 
 def _chosen(bank: Bank, task: Task, rows: int) -> Iterator[Played]:

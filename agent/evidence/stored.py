@@ -68,11 +68,13 @@ class Stored:
 
     ``steps.num_envs`` is 1; ``steps.starts`` is true at the first row of an episode and at every
     edit. ``steps`` holds the hidden fields, too: a worker is sent the card's fields alone.
+    ``remarks`` say in words what the bank lacks, if anything, and why.
     """
 
     steps: Steps
     episodes: tuple[StoredEpisode, ...]
     edits: tuple[Edit, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def of(self, *kinds: Kind) -> tuple[StoredEpisode, ...]:
         """Returns the episodes of these kinds, in order."""
