@@ -15,6 +15,7 @@ from rewardsmith.runs.records import (
     Evidence,
     Feedback,
     Generation,
+    Inspection,
     Proposal,
     RunState,
     Spent,
@@ -23,6 +24,8 @@ from rewardsmith.runs.records import (
 from rewardsmith.sandbox.failure import Failure
 
 ARM_NAMES = ("best", "human", "random")
+# What was inspected, where it was not one program alone, by its id.
+BESIDE, TRAINING = "beside", "training"
 
 
 @dataclass
@@ -30,6 +33,7 @@ class _Draft:
     """A state in the making; only ``fold`` sees it."""
 
     candidates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inspections: dict[tuple[str, str], Inspection] = field(default_factory=dict)
     reports: dict[str, dict[str, TrainingReport]] = field(default_factory=dict)
     arm_candidates: dict[str, str | None] = field(default_factory=dict)
     generations: dict[int, Generation] = field(default_factory=dict)
@@ -90,6 +94,11 @@ def _evidence(draft: _Draft, data: Mapping[str, Any]) -> None:
     candidate["evidence"] = (*candidate["evidence"], Evidence.model_validate(data["evidence"]))
 
 
+def _inspected(draft: _Draft, data: Mapping[str, Any]) -> None:
+    found = Inspection.model_validate(data["inspection"])
+    draft.inspections[data["candidate"], data["subject"]] = found
+
+
 def _trained(draft: _Draft, data: Mapping[str, Any]) -> None:
     report = TrainingReport.model_validate(data["report"])
     draft.reports.setdefault(data["group"], {})[report.unit] = report
@@ -136,6 +145,7 @@ _STEPS: dict[str, Callable[[_Draft, Mapping[str, Any]], None]] = {
     "proposed": _proposed,
     "designed": _designed,
     "evidence": _evidence,
+    "inspected": _inspected,
     "trained": _trained,
     "analysed": _analysed,
     "generation_done": _generation_done,
@@ -184,10 +194,23 @@ def _candidate(draft: _Draft, value: Mapping[str, Any]) -> Candidate:
     compared = draft.arm_candidates.get("final.best") == value["id"]
     final = _reports(draft, "final.best") if compared else ()
     rungs = _reports(draft, f"rung.{value['id']}")
+    value = {**value, "evidence": _all_evidence(draft, value)}
     found = _impurity((*rungs, *reports, *rechecks, *final))
     if found is not None:
         value = {**value, "failure": found}
     return Candidate(**value, reports=reports, rechecks=rechecks, rungs=rungs)
+
+
+def _all_evidence(draft: _Draft, value: Mapping[str, Any]) -> tuple[Evidence, ...]:
+    """What was found of the program as designed, beside others, in the loop, and after training.
+
+    Drafts that were mended before are on record as well; theirs is no evidence about this one.
+    """
+    alone, beside, after = (
+        draft.inspections.get((value["id"], subject), Inspection()).evidence
+        for subject in (value.get("program_id") or "", BESIDE, TRAINING)
+    )
+    return (*alone, *beside, *value["evidence"], *after)
 
 
 def _impurity(reports: Iterable[TrainingReport]) -> Failure | None:

@@ -163,6 +163,13 @@ class Evidence(Record):
     facts: dict[str, Any] = {}
 
 
+class Inspection(Record):
+    """What probing came to: the evidence in order, or what the program did wrong on the bank."""
+
+    evidence: tuple[Evidence, ...] = ()
+    failure: Failure | None = None
+
+
 class Candidate(Record):
     """A program and everything that is known of it, folded from the journal."""
 

@@ -47,6 +47,31 @@ def test_a_program_and_its_failure_belong_to_their_candidate() -> None:
     assert found.candidates[1].failure.line == 3
 
 
+def inspected(subject: str, *probes: str) -> Event:
+    found = [{"probe": probe, "verdict": "warn", "text": "odd"} for probe in probes]
+    data = {"candidate": "g0.1", "subject": subject, "inspection": {"evidence": found}}
+    return event("inspected", data)
+
+
+def test_a_ledger_holds_what_was_found_of_the_program_as_designed() -> None:
+    designed = {"candidate": "g0.1", "program": "x", "program_id": "abc"}
+    noted = {"candidate": "g0.1", "evidence": {"probe": "audit", "verdict": "warn", "text": "."}}
+    events = [
+        inspected("training", "alarm"),
+        inspected("first draft", "farming"),
+        inspected("abc", "health", "ranking"),
+        event("designed", designed),
+        inspected("beside", "starc"),
+        event("evidence", noted),
+    ]
+    for order in (events, [*events[3:], *events[:3]]):
+        found = state(event("proposed", PROPOSED), *order)
+        assert [item.probe for item in found.candidates[1].evidence] == [
+            "health", "ranking", "starc", "audit", "alarm"
+        ]  # fmt: skip
+        assert found.candidates[0].evidence == ()
+
+
 def test_the_order_in_which_trainings_end_does_not_matter() -> None:
     reports = [
         trained("select.g0.0", "g0.0.s0", 1, 1.0),
