@@ -1,6 +1,5 @@
 """Designer, critic and analyzer: each renders a prompt, asks, and reads the reply. No state."""
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
@@ -10,7 +9,8 @@ from rewardsmith.agent.role_settings import DEFAULT, RoleSettings, settings_for
 from rewardsmith.envs.task import Task
 from rewardsmith.prompts import facts
 from rewardsmith.prompts.cards import card_of
-from rewardsmith.prompts.mistakes import Mistake, mistakes
+from rewardsmith.prompts.faults import fault
+from rewardsmith.prompts.ledger import Ledger, ledger
 from rewardsmith.prompts.render import Rendered, render
 from rewardsmith.prompts.replies import (
     Analysis,
@@ -22,7 +22,7 @@ from rewardsmith.prompts.replies import (
 )
 from rewardsmith.prompts.signature import card_names, completed
 from rewardsmith.prompts.worked_examples import nearest, shown
-from rewardsmith.runs.records import Candidate, Critique, Feedback, Proposal
+from rewardsmith.runs.records import Candidate, Critique, Evidence, Feedback, Proposal
 from rewardsmith.sandbox.failure import Failure
 
 __all__ = [
@@ -42,28 +42,21 @@ Ask = Callable[[Request], Reply]
 Parsed = TypeVar("Parsed")
 _Turn = tuple[Literal["user", "assistant"], Rendered]
 
-_ADVICE = (
-    (r"truth value|ambiguous", "Use np.where(condition, a, b), `&`, `|`, `~` on arrays."),
-    (
-        r"shape|broadcast|dimension",
-        "Every component has shape (N,): reduce with axis=-1, or pick a column with x[:, 0].",
-    ),
-    (
-        r"NaN|finite|overflow|divi",
-        "Bound what can grow (np.clip); add a small number to what divides.",
-    ),
-    (r"batch|row|permut", "Leave out every sum, mean, max or norm that has no axis=-1."),
-)
-
 
 @dataclass(frozen=True)
 class Context:
-    """What the models are told of the run so far."""
+    """What the models are told of the run so far.
+
+    ``nearest`` is the candidate that came farthest, where none has trained; ``evidence`` is about
+    the program to be judged.
+    """
 
     best: Candidate | None = None
     parents: tuple[Candidate, ...] = ()
     history: tuple[Candidate, ...] = ()
     feedback: tuple[Feedback, ...] = ()
+    nearest: Candidate | None = None
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,7 +105,8 @@ def design(
     parents = tuple(c for c in context.parents if c.program)
     if not parents and proposal.kind != "fresh" and context.best and context.best.program:
         parents = (context.best,)
-    known = {c.id for c in parents}
+    nearest = None if parents else context.nearest
+    known = {c.id for c in (*parents, nearest) if c}
     others = [c for c in context.history if c.id not in known]
     values: dict[str, object] = {
         "history": facts.history(others, limit=settings.history),
@@ -121,6 +115,8 @@ def design(
     }
     if proposal.kind == "fresh" or not parents:
         name = "designer_fresh"
+        values["nearest"] = _shown(nearest) if nearest else None
+        values["ledger"] = ledger(nearest.evidence) if nearest else None
     elif len(parents) > 1:
         name = "designer_combine"
         values["parents"] = [_shown(c) for c in parents]
@@ -136,7 +132,7 @@ def repair(
     ask: Ask,
     task: Task,
     program: str | None,
-    failure: Failure,
+    wrong: Failure | tuple[Evidence, ...],
     *,
     sample: int = 0,
     settings: RoleSettings = DEFAULT,
@@ -147,14 +143,16 @@ def repair(
         ask: puts the question.
         task: what the program is for.
         program: as its author wrote it, or None where the answer held none.
-        failure: its error; ``line`` counts in ``program``.
+        wrong: its error, whose ``line`` counts in ``program``, or a ledger with a refusal.
         sample: tells apart equal questions.
         settings: how to ask.
 
     Raises:
         ModelError: the model gave no reply.
     """
-    values: dict[str, object] = {"program": program, "failure": _fault(program, failure)}
+    told = () if isinstance(wrong, Failure) else wrong
+    values: dict[str, object] = {"program": program, "failure": fault(program, wrong)}
+    values["ledger"] = ledger(item for item in told if item.verdict != "fail")
     prompt = _prompt(task, "designer", "designer_repair", values, settings)
     temperature = settings.repair_temperature
     return _designed(ask, prompt, sample=sample, temperature=temperature, settings=settings)
@@ -199,7 +197,11 @@ def criticise(
     """
     if not has_substance(program):
         return Critique(accept=False, remarks="The program computes nothing.", round=round)
-    values: dict[str, object] = {"program": program, "wishes": facts.wishes(context.feedback)}
+    values: dict[str, object] = {
+        "program": program,
+        "ledger": _measured(context.evidence, settings),
+    }
+    values["wishes"] = facts.wishes(context.feedback)
     prompt = _prompt(task, "critic", "critic", values, settings)
 
     def read(reply: Reply) -> Critique:
@@ -225,6 +227,7 @@ def analyse(
     """
     others = [c for c in context.history if c.id != candidate.id]
     values = _evidence(candidate) | {
+        "ledger": _measured(candidate.evidence, settings),
         "history": facts.history(others, limit=settings.history),
         "wishes": facts.wishes(context.feedback),
     }
@@ -243,16 +246,6 @@ class _Parent:
     program: str
     result: str
     analysis: str | None
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Fault:
-    text: str
-    line: int | None
-    source_line: str | None
-    advice: str | None
-    mistakes: tuple[Mistake, ...]
 
 
 def _prompt(
@@ -354,29 +347,17 @@ def _evidence(candidate: Candidate) -> dict[str, object]:
     report = facts.representative(candidate)
     return {
         "parent": _shown(candidate),
+        "ledger": ledger(candidate.evidence),
         "statistics": facts.statistics(report) if report else None,
         "trajectories": (facts.trajectories(report, program=candidate.program) if report else None),
     }
 
 
+def _measured(evidence: tuple[Evidence, ...], settings: RoleSettings) -> Ledger | None:
+    """The ledger for those who judge: in all its words, but for a small model."""
+    return ledger(evidence, whole=not settings.compact)
+
+
 def _shown(candidate: Candidate) -> _Parent:
-    warnings = tuple(e.text for e in candidate.evidence if e.verdict != "pass")
-    return _Parent(
-        candidate.id,
-        candidate.program or "",
-        facts.result_of(candidate),
-        candidate.analysis,
-        warnings,
-    )
-
-
-def _fault(program: str | None, failure: Failure) -> _Fault:
-    """The failure with the line that it names, likely mistakes, or a word on the remedy."""
-    lines = program.split("\n") if program else []
-    at = failure.line
-    line = lines[at - 1].strip() if at is not None and 0 < at <= len(lines) else None
-    found = (
-        advice for pattern, advice in _ADVICE if re.search(pattern, failure.text, re.IGNORECASE)
-    )
-    seen = mistakes(program) if program else ()
-    return _Fault(failure.text, at, line or None, None if seen else next(found, None), seen)
+    result = facts.result_of(candidate)
+    return _Parent(candidate.id, candidate.program or "", result, candidate.analysis)

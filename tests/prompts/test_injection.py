@@ -83,7 +83,7 @@ def test_what_another_model_or_a_check_said_is_cited_too(
     )  # fmt: skip
     shown = spoken(ask.requests[0].messages)
     for line in lines_with_order(shown):
-        assert line.startswith(("> ", "A check of it found: ")), line
+        assert line.startswith("> "), line
     assert hidden(shown) == set()
     assert shown.split("\n").count("## Task") == 1
 

@@ -9,14 +9,20 @@ import pytest
 from rewardsmith.envs.task import Task
 from rewardsmith.prompts import facts
 from rewardsmith.prompts.cards import card_of
+from rewardsmith.prompts.ledger import ledger
 from rewardsmith.prompts.mistakes import mistakes
 from rewardsmith.prompts.render import render, template_names
 from rewardsmith.prompts.worked_examples import nearest, shown
-from rewardsmith.runs.records import Candidate, Feedback
+from rewardsmith.runs.records import Candidate, Evidence, Feedback
 
 GOLDEN = Path(__file__).parent / "golden"
 WRITE = os.environ.get("REWARDSMITH_GOLDEN") == "write"
 NAMES = tuple(name for name in template_names() if not name.startswith("_"))
+EVIDENCE = (
+    Evidence(probe="health", verdict="pass", text="every component varies"),
+    Evidence(probe="ranking", verdict="pass", text="orders 93 % of the pairs", score=0.93),
+    Evidence(probe="sensitivity", verdict="warn", text="`alive` hangs on `terminated` alone"),
+)
 
 
 @pytest.fixture
@@ -28,7 +34,6 @@ def values(task: Task, trained: Candidate, broken: Candidate, feedback: Feedback
         "program": trained.program,
         "result": facts.result_of(trained),
         "analysis": trained.analysis,
-        "warnings": ("works row by row only, which is slower",),
     }
     failure = {
         "text": "ValueError: the truth value of an array is ambiguous",
@@ -48,6 +53,8 @@ def values(task: Task, trained: Candidate, broken: Candidate, feedback: Feedback
         "wishes": facts.wishes([feedback]),
         "hint": "Use few terms.",
         "parent": parent,
+        "nearest": None,
+        "ledger": ledger(EVIDENCE),
         "parents": [parent, {**parent, "id": "g0.2"}],
         "program": trained.program,
         "failure": failure,
@@ -85,6 +92,15 @@ def test_an_empty_first_prompt_has_no_empty_sections(values: dict[str, Any]) -> 
     assert "Tried" not in text
     assert "person" not in text
     assert "\n\n\n" not in text
+
+
+def test_where_nothing_trained_the_nearest_is_shown_with_its_ledger(
+    values: dict[str, Any],
+) -> None:
+    failed = values["parent"] | {"id": "g0.3", "result": "failed: pays for standing still"}
+    text = render("designer_fresh", **(values | {"nearest": failed})).text
+    compare("designer_fresh.nearest", text)
+    assert "mend what stopped g0.3" in text
 
 
 def test_an_untrained_parent_needs_no_numbers(values: dict[str, Any]) -> None:
