@@ -82,7 +82,7 @@ class LineView(LiveView):
     def _line(self, kind: str, facts: dict[str, Any]) -> str:
         if kind == "training":
             return self._training(str(facts.get("unit", "")))
-        if kind in ("trained", "checked", "critic", "asking", "analysed"):
+        if kind in ("trained", "checked", "inspected", "critic", "asking", "analysed"):
             return self._of_row(kind, facts)
         run = self.run
         lines = {

@@ -177,6 +177,12 @@ def _checked(run: Progress, facts: dict[str, Any]) -> None:
         _say(run, facts, f"refused: {facts.get('text', '')}", bad=True)
 
 
+def _inspected(run: Progress, facts: dict[str, Any]) -> None:
+    refusals = [e for e in facts.get("evidence", ()) if getattr(e, "verdict", "") == "fail"]
+    for found in refusals[:1]:
+        _say(run, facts, f"refused by {found.probe}: {found.text}", bad=True)
+
+
 def _critic(run: Progress, facts: dict[str, Any]) -> None:
     accepted = bool(facts.get("accept"))
     _say(run, facts, "accepted by the critic" if accepted else "the critic has remarks")
@@ -257,6 +263,7 @@ _STEPS: dict[str, Callable[[Progress, dict[str, Any]], None]] = {
     "waiting": _waiting,
     "replied": _replied,
     "checked": _checked,
+    "inspected": _inspected,
     "critic": _critic,
     "training": _training,
     "trained": _trained,

@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from rewardsmith.runs.records import Candidate, RunState
 from rewardsmith.runs.report_code import DiffLine, changed_lines, code_lines, difference
+from rewardsmith.runs.report_ledger import ProbeRow, probe_rows
 from rewardsmith.runs.report_view import (
     Status,
     asked,
@@ -18,12 +19,10 @@ from rewardsmith.runs.report_view import (
 )
 from rewardsmith.runs.report_words import MISSING, one_line, with_interval
 
-_VERDICT_KINDS = {"pass": "good", "warn": "", "fail": "bad"}
-
 
 @dataclass(frozen=True)
 class Remark:
-    """A text about a candidate: the critic's, a probe's, the analyzer's."""
+    """A text about a candidate: the check's, the critic's, the analyzer's."""
 
     head: str
     text: str
@@ -45,6 +44,7 @@ class CandidateView:
     n: int
     recheck: str
     summary: str
+    ledger: tuple[ProbeRow, ...]
     remarks: tuple[Remark, ...]
     program_id: str
     mode: str
@@ -78,6 +78,7 @@ def _view(state: RunState, candidate: Candidate) -> CandidateView:
         n=len(values),
         recheck=recheck(candidate),
         summary=f"fitness {fitness}" if whole else "",
+        ledger=probe_rows(candidate),
         remarks=tuple(_remarks(candidate)),
         program_id=candidate.program_id or "",
         mode="evaluated row by row, slower" if candidate.mode == "rows" else "",
@@ -106,8 +107,5 @@ def _remarks(candidate: Candidate) -> Iterator[Remark]:
         badge, kind = ("accepted", "good") if critique.accept else ("refused", "bad")
         head = f"Critic before training, round {critique.round + 1}"
         yield Remark(head, critique.remarks or "no remarks", badge, kind)
-    for found in candidate.evidence:
-        kind = _VERDICT_KINDS[found.verdict]
-        yield Remark(f"Probe: {found.probe}", found.text, found.verdict, kind)
     if candidate.analysis:
         yield Remark("Analyzer after training", candidate.analysis)

@@ -141,6 +141,7 @@ def _candidate_facts(candidate: Candidate) -> dict[str, Any]:
         "program_id": candidate.program_id,
         "state": now.word,
         "failure": candidate.failure.model_dump(mode="json") if candidate.failure else None,
+        "evidence": [found.model_dump(mode="json") for found in candidate.evidence],
         **_judged(candidate.reports, sound=candidate.failure is None),
         "recheck": _judged(candidate.rechecks) if candidate.rechecks else None,
     }

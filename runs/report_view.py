@@ -6,6 +6,7 @@ from typing import Literal
 
 from rewardsmith.runs.records import Arm, Candidate, RunState, TrainingReport
 from rewardsmith.runs.report_facts import RunFacts
+from rewardsmith.runs.report_ledger import UNUSED, refusal
 from rewardsmith.runs.report_words import (
     MISSING,
     count,
@@ -219,6 +220,9 @@ def status(candidate: Candidate) -> Status:
         return Status("trained")
     if candidate.program is None:
         return Status("asked", "no program has come back yet")
+    if (found := refusal(candidate)) is not None:
+        word = UNUSED.get(found.probe, f"refused: {found.probe}")
+        return Status(word, found.text, bad=found.probe not in UNUSED)
     if candidate.critiques and not candidate.critiques[-1].accept:
         return Status("refused", "the critic's last verdict is against it")
     return Status("not trained", "the program passed its checks; no training has ended yet")

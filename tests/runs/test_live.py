@@ -11,6 +11,7 @@ from rich.console import Console
 
 from rewardsmith.runs.live import LineView, LiveView, ScreenView, clock_text, make_view
 from rewardsmith.runs.live_progress import Progress, subject
+from rewardsmith.runs.records import Evidence
 from rewardsmith.sandbox.failure import Failure
 
 
@@ -130,6 +131,19 @@ def test_the_screen_shows_phase_candidates_costs_and_the_best_so_far() -> None:
     assert "1 calls, 120 tokens, $0.25, 500 env steps" in text
     assert "refused: line 2" in text
     assert "0:01:05, about 35.0 s of training left" in text
+
+
+def test_a_candidate_that_a_probe_refused_says_so_and_one_that_passed_goes_on() -> None:
+    stream = io.StringIO()
+    view = LineView(stream)
+    passed = Evidence(probe="health", verdict="pass", text="varied")
+    refused = Evidence(probe="farming", verdict="fail", text="pays for standing still")
+    for name, evidence in (("g0.0", (passed, refused)), ("g0.1", (passed,))):
+        view("checked", candidate=name, ok=True, text="")
+        view("inspected", candidate=name, evidence=evidence)
+    assert "g0.0: refused by farming: pays for standing still" in stream.getvalue()
+    assert (view.run.rows["g0.0"].bad, view.run.rows["g0.1"].bad) == (True, False)
+    assert view.run.rows["g0.1"].state == "checked"
 
 
 def test_no_escape_sequence_of_a_model_reaches_the_terminal() -> None:

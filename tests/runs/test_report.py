@@ -9,7 +9,7 @@ import pytest
 
 from rewardsmith.envs.task import Task
 from rewardsmith.errors import StoreError
-from rewardsmith.runs.records import Candidate, RunState
+from rewardsmith.runs.records import Candidate, Evidence, RunState
 from rewardsmith.runs.report import EMBEDDED_BYTES, RunFacts, render_report, write_report
 
 VOID = {"meta", "img", "br", "input", "link", "hr"}
@@ -106,6 +106,27 @@ def test_remarks_analysis_feedback_rewrites_and_differences_are_shown(
     assert "It should keep hopping." in text
     assert "ranks 9 of 9" in text
     assert "Changes from g0.0 +8 \N{MINUS SIGN}5 lines" in text
+
+
+def test_each_candidate_has_its_ledger_as_a_table(
+    tmp_path: Path, finished_run: RunState, run_facts: RunFacts
+) -> None:
+    facts = {"pairs": 40, "of": "near", "rows": [1, 2], "sure": True}
+    found = (
+        Evidence(probe="ranking", verdict="pass", text="orders well", score=0.925, facts=facts),
+        Evidence(probe="farming", verdict="fail", text="pays for standing still"),
+    )
+    refused = finished_run.candidates[2].model_copy(update={"failure": None, "evidence": found})
+    state = finished_run.model_copy(update={"candidates": (refused,), "arms": (), "best": None})
+    page = page_of(tmp_path, state, run_facts)
+    assert (
+        "probe verdict score what it found "
+        "ranking pass 0.9250 orders well (pairs 40, of near, sure yes) "
+        "farming fail \N{EN DASH} pays for standing still"
+    ) in page.text
+    assert "refused: farming" in page.text
+    badges = [a["class"] for a in page.named("span") if "badge" in str(a.get("class"))]
+    assert {"badge good", "badge bad"} <= set(badges)
 
 
 def test_unknown_prices_are_unknown_and_never_nought(

@@ -1,6 +1,17 @@
-from rewardsmith.runs.records import Arm, Candidate, Critique, Proposal, RunState, TrainingReport
+import pytest
+
+from rewardsmith.runs.records import (
+    Arm,
+    Candidate,
+    Critique,
+    Evidence,
+    Proposal,
+    RunState,
+    TrainingReport,
+)
 from rewardsmith.runs.report_facts import RunFacts
 from rewardsmith.runs.report_view import (
+    Status,
     arm_rows,
     asked,
     difference,
@@ -83,6 +94,34 @@ def test_a_candidates_state_tells_how_far_it_came() -> None:
     assert states == ["asked", "not trained", "refused", "rejected"]
     assert status(failed).bad
     assert status(failed).text == "bad (line 3)"
+
+
+@pytest.mark.parametrize(
+    ("probe", "word", "bad"),
+    [
+        ("farming", "refused: farming", True),
+        ("duplicate", "duplicate", False),
+        ("rung", "stopped early", False),
+    ],
+)
+def test_what_was_not_trained_says_which_evidence_is_why(probe: str, word: str, bad: bool) -> None:
+    passed = Evidence(probe="health", verdict="pass", text="varied")
+    found = Evidence(probe=probe, verdict="fail", text="why")
+    item = Candidate(
+        id="g0.0",
+        generation=0,
+        index=0,
+        proposal=Proposal(kind="fresh"),
+        program="x",
+        evidence=(passed, found),
+    )
+    assert status(item) == Status(word, "why", bad)
+
+
+def test_a_refused_candidate_that_an_audit_trained_is_trained(finished_run: RunState) -> None:
+    found = Evidence(probe="farming", verdict="fail", text="why")
+    audited = finished_run.candidates[0].model_copy(update={"evidence": (found,)})
+    assert status(audited).word == "trained"
 
 
 def test_what_was_asked_for_names_the_parents() -> None:
