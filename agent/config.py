@@ -44,6 +44,7 @@ class RunConfig(BaseModel):
     strategy: StrategyName = "greedy"
     critic_rounds: int | None = Field(None, ge=0, le=3)  # None: 1, or 0 for the local model
     repair_turns: int = Field(1, ge=0, le=3)
+    audit_rejected: float = Field(0.0, ge=0, le=1)  # share of the refused that train all the same
 
     algo: str | None = None  # None: the task's preset
     hyperparams: Path | None = None

@@ -1,26 +1,33 @@
-"""From a proposal to a program that meets the contract: ask, check, repair, criticise."""
+"""From a proposal to a program worth training: ask, check, probe, repair, criticise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from rewardsmith.agent import roles
+from rewardsmith.agent.evidence.probes import refused
 from rewardsmith.agent.llm import Reply, Request, Role
 from rewardsmith.envs.task import Task
 from rewardsmith.errors import ModelError
 from rewardsmith.prompts.constants import card_constants, spelled_out
-from rewardsmith.runs.records import Candidate, Critique
+from rewardsmith.runs.records import Candidate, Critique, Evidence, Inspection
 from rewardsmith.sandbox.check import CheckReport
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.program import RewardProgram
 
 Ask = Callable[[Request], Reply]
 Check = Callable[[str], CheckReport]
+Inspect = Callable[[Candidate, str], Inspection]
 Watch = Callable[..., None]
+
+
+def uninspected(candidate: Candidate, program: str) -> Inspection:
+    """Returns an empty ledger: no probe is asked."""
+    return Inspection()
 
 
 @dataclass(frozen=True)
 class Workbench:
-    """What developing needs: the task, a way to ask and to check, and how often to insist."""
+    """What developing needs: the task, ways to ask, check and probe, and how often to insist."""
 
     task: Task
     ask: Ask
@@ -29,11 +36,15 @@ class Workbench:
     settings: Callable[[Role], roles.RoleSettings]
     repair_turns: int
     critic_rounds: int
+    inspect: Inspect = uninspected
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A program under development; ``failure`` says why it cannot be trained as it stands."""
+    """A program under development; ``failure`` says why it cannot be trained as it stands.
+
+    A sound one has ``evidence`` where it was probed; its record of the run is kept elsewhere.
+    """
 
     written: str | None  # as the model wrote it
     source: str | None  # as it runs, after mechanical rewrites
@@ -43,6 +54,17 @@ class Draft:
     notes: tuple[str, ...] = ()
     critiques: tuple[Critique, ...] = ()
     templates: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def worth(self) -> int:
+        """How far it came: 0 no program, 1 a broken one, 2 one that a probe refused, 3 a good one.
+
+        What is refused is worth a repair turn like what is broken.
+        """
+        if self.failure is not None or self.source is None:
+            return int(self.source is not None)
+        return 2 if refused(self.evidence) else 3
 
     def record(self, candidate: str) -> dict[str, object]:
         """Returns the facts of the journal's ``designed`` event."""
@@ -66,32 +88,41 @@ def develop(bench: Workbench, candidate: Candidate, context: roles.Context) -> D
     Raises:
         ModelError: the model could not be asked (no answer is not an answer).
     """
-    settings, sample = bench.settings("designer"), candidate.index
     bench.watch("asking", candidate=candidate.id, role="designer")
     answer = roles.design(
-        bench.ask, bench.task, candidate.proposal, context, sample=sample, settings=settings
+        bench.ask,
+        bench.task,
+        candidate.proposal,
+        context,
+        sample=candidate.index,
+        settings=bench.settings("designer"),
     )
-    draft = _checked(bench, candidate.id, answer)
+    draft = _checked(bench, candidate, answer)
     for turn in range(bench.repair_turns):
-        if draft.failure is None:
+        if draft.worth == 3:
             break
-        bench.watch("asking", candidate=candidate.id, role="repair")
-        answer = roles.repair(
-            bench.ask,
-            bench.task,
-            draft.written,
-            draft.failure,
-            sample=sample + 1000 * turn,  # never the same question twice
-            settings=settings,
-        )
-        mended = _checked(bench, candidate.id, answer)
-        draft = mended if mended.source or not draft.source else draft
+        mended = _repaired(bench, candidate, draft, turn)
+        draft = mended if mended.worth >= draft.worth else draft
     return _criticised(bench, candidate, draft, context)
+
+
+def _repaired(bench: Workbench, candidate: Candidate, draft: Draft, turn: int) -> Draft:
+    """Returns what comes back when the designer is shown what is wrong with a draft."""
+    bench.watch("asking", candidate=candidate.id, role="repair")
+    answer = roles.repair(
+        bench.ask,
+        bench.task,
+        draft.written,
+        draft.failure or draft.evidence,
+        sample=candidate.index + 1000 * turn,  # never the same question twice
+        settings=bench.settings("designer"),
+    )
+    return _checked(bench, candidate, answer)
 
 
 def adopt(bench: Workbench, candidate: Candidate, program: str) -> Draft:
     """Returns a person's own program, checked like any other and never rewritten by a model."""
-    return _judged(bench, candidate.id, program, ())
+    return _judged(bench, candidate, program, ())
 
 
 def _criticised(
@@ -99,9 +130,9 @@ def _criticised(
 ) -> Draft:
     critiques: list[Critique] = []
     for number in range(bench.critic_rounds):
-        if draft.failure is not None or draft.source is None:
+        if draft.worth < 3:
             break
-        critique = _criticise(bench, candidate, draft.source, context, number)
+        critique = _criticise(bench, candidate, draft, context, number)
         if critique is None:
             break
         critiques.append(critique)
@@ -112,14 +143,18 @@ def _criticised(
 
 
 def _criticise(
-    bench: Workbench, candidate: Candidate, source: str, context: roles.Context, number: int
+    bench: Workbench, candidate: Candidate, draft: Draft, context: roles.Context, number: int
 ) -> Critique | None:
     """Returns the critic's verdict, or None where two replies held none: then nobody accepted."""
     bench.watch("asking", candidate=candidate.id, role="critic")
-    settings = bench.settings("critic")
     try:
         critique = roles.criticise(
-            bench.ask, bench.task, source, context, round=number, settings=settings
+            bench.ask,
+            bench.task,
+            draft.source or "",
+            replace(context, evidence=draft.evidence),
+            round=number,
+            settings=bench.settings("critic"),
         )
     except ModelError as error:
         if error.kind != "unparsable":
@@ -130,7 +165,7 @@ def _criticise(
 
 
 def _revised(bench: Workbench, candidate: Candidate, draft: Draft, critique: Critique) -> Draft:
-    """Returns the program after the critic's remarks, or the one before if that is broken."""
+    """Returns the program after the critic's remarks, or the one before if it is no longer good."""
     bench.watch("asking", candidate=candidate.id, role="designer")
     answer = roles.revise(
         bench.ask,
@@ -140,14 +175,14 @@ def _revised(bench: Workbench, candidate: Candidate, draft: Draft, critique: Cri
         sample=candidate.index,
         settings=bench.settings("designer"),
     )
-    revised = _checked(bench, candidate.id, answer)
-    return revised if revised.failure is None else draft
+    revised = _checked(bench, candidate, answer)
+    return revised if revised.worth == 3 else draft
 
 
-def _checked(bench: Workbench, candidate: str, answer: roles.DesignResult) -> Draft:
+def _checked(bench: Workbench, candidate: Candidate, answer: roles.DesignResult) -> Draft:
     if answer.source is None:
         failure = answer.failure or Failure(kind="no_code", text="the reply held no program")
-        bench.watch("checked", candidate=candidate, ok=False, text=failure.text)
+        bench.watch("checked", candidate=candidate.id, ok=False, text=failure.text)
         return Draft(answer.attempt, None, failure, templates=answer.templates)
     source, named = spelled_out(answer.source, card_constants(bench.task.env))
     spelled = tuple(f"`{name}` is no field; its number was written instead" for name in named)
@@ -155,17 +190,24 @@ def _checked(bench: Workbench, candidate: str, answer: roles.DesignResult) -> Dr
     return replace(draft, rewrites=(*answer.repairs, *spelled, *draft.rewrites))
 
 
-def _judged(bench: Workbench, candidate: str, written: str, templates: tuple[str, ...]) -> Draft:
+def _judged(
+    bench: Workbench, candidate: Candidate, written: str, templates: tuple[str, ...]
+) -> Draft:
     report = bench.check(written)
-    failure = report.failure
-    ok = failure is None
-    bench.watch("checked", candidate=candidate, ok=ok, text=failure.text if failure else "")
+    sound = report.failure is None
+    found = bench.inspect(candidate, report.source) if sound else Inspection()
+    failure = report.failure or found.failure
+    text = failure.text if failure else ""
+    bench.watch("checked", candidate=candidate.id, ok=failure is None, text=text)
+    if found.evidence:
+        bench.watch("inspected", candidate=candidate.id, evidence=found.evidence)
     return Draft(
         written=written,
-        source=report.source if ok else written,
+        source=report.source if sound else written,
         failure=failure,
         mode=report.mode,
         rewrites=report.rewrites,
         notes=report.notes,
         templates=templates,
+        evidence=found.evidence,
     )

@@ -23,6 +23,7 @@ FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--strategy", "strategy", str, "greedy, eureka or iid"),
     ("--critic-rounds", "critic_rounds", int, "rounds of the critic before training, 0 to 3"),
     ("--repair-turns", "repair_turns", int, "turns to mend an answer that breaks the contract"),
+    ("--audit-rejected", "audit_rejected", float, "share of the refused to train all the same"),
     ("--algo", "algo", str, "ppo, fast (ppo in JAX), sac, a2c, td3, ddpg, dqn or module:attr"),
     ("--hyperparams", "hyperparams", Path, "YAML with hyperparameters over the task's preset"),
     ("--steps", "steps", int, "environment steps per training"),

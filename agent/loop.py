@@ -15,7 +15,9 @@ from rewardsmith.agent import roles
 from rewardsmith.agent.config import RunConfig
 from rewardsmith.agent.developing import Draft, Workbench, adopt, develop
 from rewardsmith.agent.halving import judged, marked
+from rewardsmith.agent.inspecting import Inspector
 from rewardsmith.agent.proving import Prover, Recipe
+from rewardsmith.agent.screening import AUDIT, DUPLICATE, audit, nearest, sound, trainable
 from rewardsmith.agent.search import STRATEGIES, best_of_generation, contenders, elect, find
 from rewardsmith.errors import AwaitingFeedback, ModelError
 from rewardsmith.runs.records import Candidate, Evidence, Generation, Proposal, RunState
@@ -34,6 +36,7 @@ class Agent:
     recipe: Recipe
     prover: Prover
     watch: Watch
+    inspector: Inspector | None = None
     parallel_asks: int = 1
 
     def run(self) -> RunState:
@@ -76,7 +79,10 @@ class Agent:
         self._propose(number)
         self._design(number)
         self._mark_duplicates(number)
+        self._compare(number)
+        self._audit(number)
         self._train(number)
+        self._examine(number)
         names = self._recheck(number)
         self._analyse(best_of_generation(self.store.state(), number))
         state = self.store.state()
@@ -140,21 +146,38 @@ class Agent:
     def _mark_duplicates(self, number: int) -> None:
         seen: dict[str, str] = {}
         for item in self.store.state().candidates:
-            if item.generation > number or item.program is None or not _sound(item):
+            if item.generation > number or item.program is None or not sound(item):
                 continue
             twin = seen.setdefault(_normal_form(item.program), item.id)
-            marked = any(evidence.probe == "duplicate" for evidence in item.evidence)
-            if twin != item.id and item.generation == number and not marked:
+            if twin != item.id and item.generation == number and not _noted(item, DUPLICATE):
                 evidence = Evidence(
-                    probe="duplicate",
+                    probe=DUPLICATE,
                     verdict="fail",
                     text=f"the same program as {twin}; not trained again",
                     facts={"of": twin},
                 )
-                self.store.append(
-                    "evidence",
-                    {"candidate": item.id, "evidence": evidence.model_dump(mode="json")},
-                )
+                self._note(item, evidence)
+
+    def _note(self, item: Candidate, evidence: Evidence) -> None:
+        told = {"candidate": item.id, "evidence": evidence.model_dump(mode="json")}
+        self.store.append("evidence", told)
+
+    def _compare(self, number: int) -> None:
+        """Compares those about to be trained with all that were, and with those before them."""
+        if self.inspector is None:
+            return
+        for item in _of(self.store.state(), number):
+            known = self.store.state().candidates  # with what was just found of those before
+            earlier = known[: [other.id for other in known].index(item.id)]
+            if trainable(item):
+                self.inspector.beside(item, [other for other in earlier if _trained(other)])
+
+    def _audit(self, number: int) -> None:
+        """Has some of the refused trained all the same, if asked for."""
+        for item in _of(self.store.state(), number):
+            note = audit(item, seed=self.config.seed, share=self.config.audit_rejected)
+            if note is not None and not _noted(item, AUDIT):
+                self._note(item, note)
 
     def _train(self, number: int) -> None:
         for rung in range(len(self.config.rungs) + 1):
@@ -167,8 +190,15 @@ class Agent:
         """Ends the trainings of those that were not good enough up to a rung."""
         for item, evidence in judged(_of(self.store.state(), number), rung):
             if not marked(item):
-                told = {"candidate": item.id, "evidence": evidence.model_dump(mode="json")}
-                self.store.append("evidence", told)
+                self._note(item, evidence)
+
+    def _examine(self, number: int) -> None:
+        """Asks the probes about what each training of a generation shows."""
+        if self.inspector is not None:
+            state = self.store.state()
+            for item in _of(state, number):
+                if item.reports:
+                    self.inspector.after(item, state)
 
     def _recheck(self, number: int) -> set[str]:
         """Trains those that may become the best again, on fresh seeds; returns their ids."""
@@ -207,17 +237,6 @@ class Agent:
         self.prover.prove(rows, arm_candidate=state.best)
 
 
-def trainable(candidate: Candidate) -> bool:
-    """Tells whether a candidate is worth training: a sound program that no probe refused."""
-    refused = any(item.verdict == "fail" for item in candidate.evidence)
-    return candidate.program is not None and _sound(candidate) and not refused
-
-
-def _sound(candidate: Candidate) -> bool:
-    """Tells whether a program passed its checks; that it is impure only its trainings show."""
-    return candidate.failure is None or candidate.failure.kind == "impure"
-
-
 def context_of(state: RunState, candidate: Candidate) -> roles.Context:
     """Returns what the models are told of the generations before that of ``candidate``."""
     before = tuple(item for item in state.candidates if item.generation < candidate.generation)
@@ -226,7 +245,22 @@ def context_of(state: RunState, candidate: Candidate) -> roles.Context:
     best = best if best is None or best.failure is None else None
     parents = tuple(item for item in before if item.id in candidate.proposal.parents)
     told = tuple(item for item in state.feedback if item.id in candidate.told)
-    return roles.Context(best=best, parents=parents, history=before, feedback=told)
+    return roles.Context(
+        best=best,
+        parents=parents,
+        history=before,
+        feedback=told,
+        nearest=None if generations and generations[-1].best else nearest(before),
+    )
+
+
+def _noted(item: Candidate, probe: str) -> bool:
+    return any(evidence.probe == probe for evidence in item.evidence)
+
+
+def _trained(item: Candidate) -> bool:
+    """Tells whether a candidate has been trained, or will be."""
+    return bool(item.reports) or trainable(item)
 
 
 def _of(state: RunState, number: int) -> tuple[Candidate, ...]:

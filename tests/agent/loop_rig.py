@@ -6,9 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from evidence_rig import Played, bank_of
+
 from rewardsmith.agent.budget import Ledger
 from rewardsmith.agent.config import RunConfig
-from rewardsmith.agent.developing import Workbench
+from rewardsmith.agent.developing import Workbench, uninspected
+from rewardsmith.agent.evidence.stored import Stored
+from rewardsmith.agent.inspecting import Inspector, Probes
 from rewardsmith.agent.llm import Request
 from rewardsmith.agent.loop import Agent
 from rewardsmith.agent.proving import Prover, Recipe
@@ -16,11 +21,14 @@ from rewardsmith.agent.recorded import RecordedModel
 from rewardsmith.agent.role_settings import RoleSettings
 from rewardsmith.agent.scripted import ScriptedModel
 from rewardsmith.envs.registry import find_task
+from rewardsmith.envs.step import Steps
 from rewardsmith.runs.bank import Bank
+from rewardsmith.runs.inspections import Inspections
 from rewardsmith.runs.records import TrainingReport, Unit
 from rewardsmith.runs.store import CallRecords, RunStore
 from rewardsmith.sandbox.check import CheckReport
 from rewardsmith.sandbox.failure import Failure
+from rewardsmith.sandbox.reward import RewardBatch
 
 ANALYSIS = '```json\n{"causes": ["it stands still"], "advice": ["pay for speed"]}\n```'
 ACCEPT = '```json\n{"analysis": "`distance` falls", "verdict": "accept", "remarks": []}\n```'
@@ -30,7 +38,7 @@ class Killed(BaseException):
     """What a test raises to cut a run short."""
 
 
-def answer(weight: float) -> str:
+def answer(weight: float | str) -> str:
     """Returns a designer's answer whose program is worth ``weight``."""
     return (
         f"I weigh distance by {weight}.\n```python\n"
@@ -40,11 +48,16 @@ def answer(weight: float) -> str:
     )
 
 
+def weight_of(program: str) -> float:
+    """Returns the weight that `answer` gave to a program."""
+    return float(program.split("-")[1].split()[0])
+
+
 def worth(unit: Unit) -> float:
     """Returns the fitness that the arithmetic trainer finds: the weight, a little noise."""
     if unit.program is None:
         return 0.5 if unit.steps else 0.0
-    weight = float(unit.program.split("-")[1].split()[0])
+    weight = weight_of(unit.program)
     noise = int(hashlib.sha256(str(unit.seed).encode()).hexdigest()[:4], 16) / 0xFFFF
     return weight + 0.01 * noise
 
@@ -85,8 +98,29 @@ def syntax_check(program: str) -> CheckReport:
 
 
 @dataclass
+class Weighed:
+    """The worker of an `answer`: rewards by arithmetic; counts in ``asked`` what it was asked."""
+
+    program: str
+    asked: list[str]
+
+    def rewards(self, steps: Steps, *, carry: bool = False) -> RewardBatch | Failure:
+        self.asked.append(self.program)
+        near = -weight_of(self.program) * np.asarray(steps.after["distance"])
+        return RewardBatch(total=near, components={"near": near})
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def small_bank() -> Stored:
+    """Returns one episode that comes nearer."""
+    return bank_of([Played({"distance": np.linspace(1.0, 0.0, 5)})])
+
+
+@dataclass
 class Rig:
-    """A run in a folder, started as often as a test wants."""
+    """A run in a folder, started as often as a test wants; without ``probes`` none is asked."""
 
     path: Path
     answers: Any
@@ -94,6 +128,10 @@ class Rig:
     options: dict[str, Any] = field(default_factory=dict)
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     limits: Any = None
+    probes: Probes | None = None
+    recorded: RunStore | None = None
+    worker: type[Weighed] = Weighed
+    evaluated: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.task = find_task("rewardsmith/Point-v0")
@@ -108,6 +146,7 @@ class Rig:
     def agent(self) -> Agent:
         model = RecordedModel(self.model, CallRecords(self.store))
         ledger = Ledger(self.limits) if self.limits else Ledger()
+        inspector = self._inspector()
         bench = Workbench(
             task=self.task,
             ask=model.ask,
@@ -116,6 +155,7 @@ class Rig:
             settings=lambda role: RoleSettings(),
             repair_turns=self.config.repair_turns,
             critic_rounds=self.config.critic_rounds or 0,
+            inspect=inspector.alone if inspector else uninspected,
         )
         bank = Bank(self.store.bank_path)
         prover = Prover(self.store, bank, self.executor, ledger, self.watch)
@@ -129,7 +169,18 @@ class Rig:
             sandbox="auto",
             device="cpu",
         )
-        return Agent(self.store, self.config, bench, recipe, prover, self.watch)
+        return Agent(self.store, self.config, bench, recipe, prover, self.watch, inspector)
+
+    def _inspector(self) -> Inspector | None:
+        if self.probes is None:
+            return None
+        return Inspector(
+            self.task,
+            self.probes,
+            Inspections(self.store, recorded=self.recorded),
+            gather=small_bank,
+            opened=lambda program: self.worker(program, self.evaluated),
+        )
 
     def watch(self, kind: str, **facts: Any) -> None:
         self.events.append((kind, facts))

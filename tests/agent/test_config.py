@@ -84,3 +84,9 @@ def test_the_sandbox_and_what_it_must_hold_are_one_text_for_every_job() -> None:
     assert config.confinement == "docker:cpu=hard"
     with pytest.raises(ConfigError, match=r"sandbox_require.*is not understood"):
         make_config({"env": "X", "sandbox_require": "cpu"})
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ConfigError, match="audit_rejected"):
+        make_config({"env": "X", "audit_rejected": share})
