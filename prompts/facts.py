@@ -60,11 +60,12 @@ class EpisodeTable:
 
 @dataclass(frozen=True)
 class Trajectories:
-    """What the judged episodes of a trained policy looked like."""
+    """What the judged episodes of a trained policy looked like; ``notes`` say what stands out."""
 
     episodes: int
     groups: tuple[OutcomeGroup, ...]
     tables: tuple[EpisodeTable, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -319,20 +320,9 @@ def _training_notes(total: list[float], fitness: list[float], ended: float | Non
             notes.append(
                 "fitness hardly changed in training: this reward does not lead to the task"
             )
-        elif _trend(total) > 0.5 and _trend(fitness) < -0.2:
-            notes.append("the reward rose while fitness fell: the policy exploits a term")
     if len(total) > 1 and fmean(total) < 0 and ended is not None:
         notes.append("the mean reward per step is negative: ending the episode early may pay")
     return notes
-
-
-def _trend(values: list[float]) -> float:
-    """Change from the first to the last third, as a share of the whole spread, in [-1, 1]."""
-    spread = max(values, default=0.0) - min(values, default=0.0)
-    if len(values) < 3 or spread == 0.0:
-        return 0.0
-    third = max(len(values) // 3, 1)
-    return (fmean(values[-third:]) - fmean(values[:third])) / spread
 
 
 def _group(outcome: str, episodes: list[EpisodeSummary]) -> OutcomeGroup:

@@ -94,15 +94,6 @@ def test_a_fitness_that_never_moved_is_noted(trained: Candidate) -> None:
     assert "hardly changed" in notes(with_curve(trained.reports[0], fitness=[1.0] * 5))
 
 
-def test_a_reward_that_rises_while_fitness_falls_is_noted(trained: Candidate) -> None:
-    report = with_curve(
-        trained.reports[0],
-        fitness=[5.0, 4.0, 3.0, 2.0, 1.0, 0.0],
-        total=[0.0, 1.0, 2.0, 3.0, 4.0, 5.0],
-    )
-    assert "exploits" in notes(report)
-
-
 def test_a_negative_mean_reward_is_noted(trained: Candidate) -> None:
     report = with_curve(trained.reports[0], total=[-1.0, -0.5], length=[9.0, 5.0])
     assert "ending the episode early may pay" in notes(report)

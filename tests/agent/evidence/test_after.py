@@ -1,0 +1,120 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from training_rig import episode, summary, training
+
+from rewardsmith.agent.evidence.after import Played, after_training, played, reached_by_others
+from rewardsmith.envs.registry import find_task
+from rewardsmith.envs.step import Episode, Steps
+from rewardsmith.runs.records import Arm, Candidate, Proposal, RunState, TrainingReport
+from rewardsmith.sandbox.failure import Failure
+from rewardsmith.sandbox.reward import RewardBatch
+
+TASK = find_task("rewardsmith/Point-v0")
+RISING = [0.1 * i for i in range(10)]
+FLAT = [0.5, 0.1, 0.3, 0.5, 0.2, 0.4, 0.3, 0.5, 0.1, 0.3]
+
+
+class Paying:
+    """A reward source that pays one per step and tells whether it was closed."""
+
+    def __init__(self, failure: Failure | None = None) -> None:
+        self.failure = failure
+        self.closed = False
+
+    def rewards(self, steps: Steps, *, carry: bool = False) -> RewardBatch | Failure:
+        ones = np.ones(steps.rows)
+        return self.failure or RewardBatch(total=ones, components={"bounce": ones})
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def stored(count: int = 3, length: int = 20) -> tuple[Episode, ...]:
+    columns = {
+        field.name: np.tile(np.linspace(0.0, 1.0, length), (*field.shape[::-1], 1)).T
+        for field in TASK.env.fields
+    }
+    return tuple(episode(length, columns, seed=seed) for seed in range(count))
+
+
+def candidate(identity: str, *reports: TrainingReport, parent: str = "") -> Candidate:
+    proposal = Proposal(kind="improve", parents=(parent,)) if parent else Proposal(kind="fresh")
+    return Candidate(
+        id=identity, generation=0, index=0, proposal=proposal, program="p", reports=reports
+    )
+
+
+def hacked(identity: str = "g0.0", **more: Any) -> Candidate:
+    episodes = [summary(float(i), seed=i, length=20, bounce=20.0) for i in range(3)]
+    return candidate(identity, training(FLAT, episodes=episodes, bounce=RISING), **more)
+
+
+def state(*candidates: Candidate, arms: Sequence[Arm] = ()) -> RunState:
+    return RunState(run="r", task="t", candidates=candidates, arms=tuple(arms))
+
+
+def look(one: Candidate, source: Paying | None = None) -> Played:
+    return played(one, TASK, stored=lambda unit: stored(), opened=lambda p: source or Paying())
+
+
+def test_a_trained_candidate_gets_alarm_shares_and_episodes() -> None:
+    one = hacked()
+    found = after_training(one, state(one), look(one))
+    assert [item.probe for item in found] == ["alarm", "shares", "episodes"]
+    assert found[0].verdict == "warn"
+    assert found[0].facts["stretch"]["last"] == 19
+
+
+def test_nothing_found_after_training_refuses_a_candidate() -> None:
+    one = hacked()
+    found = after_training(one, state(one), look(one), random=[0.0])
+    assert "fail" not in {item.verdict for item in found}
+
+
+def test_what_others_reached_says_what_is_possible() -> None:
+    one, other = hacked(), candidate("g0.1", training([9.0] * 10, run=RISING))
+    human = Arm(name="human", candidate=None, reports=(training([5.0], run=[1.0]),))
+    random = Arm(name="random", candidate=None, reports=(training([1.0], run=[1.0]),))
+    known = state(one, other, candidate("g0.2"), arms=[human, random])
+    assert reached_by_others(one, known) == (9.0, 5.0)
+    assert "best known 9" in after_training(one, known, look(one))[0].text
+
+
+def test_a_child_is_compared_with_its_parent() -> None:
+    parent = hacked()
+    evidence = after_training(parent, state(parent), look(parent))
+    parent = parent.model_copy(update={"evidence": evidence})
+    child = hacked("g1.0", parent="g0.0")
+    found = after_training(child, state(parent, child), look(child))
+    assert found[-1].facts["notes"][-1].startswith("against g0.0: length 20 to 20")
+
+
+def test_a_worker_is_asked_once_and_closed() -> None:
+    source = Paying()
+    seen = look(hacked(), source)
+    assert source.closed
+    assert seen.judged[1].columns["reward.bounce"].tolist() == [1.0] * 20
+
+
+def test_a_program_that_fails_on_its_episodes_leaves_their_fields() -> None:
+    seen = look(hacked(), Paying(Failure(kind="timeout", text="too long")))
+    assert seen.values is None
+    assert seen.judged[0].components == ()
+    assert seen.judged[0].fields
+
+
+@pytest.mark.parametrize("lost", ["episodes", "fitness"])
+def test_what_is_not_there_is_not_made_up(lost: str) -> None:
+    one = hacked()
+    if lost == "fitness":
+        failed = TrainingReport(
+            unit="u", seed=1, steps=0, failure=Failure(kind="oom", text="memory")
+        )
+        one = candidate("g0.0", failed)
+    seen = played(one, TASK, stored=lambda unit: (), opened=lambda program: Paying())
+    assert seen == Played()
+    found = after_training(one, state(one), seen)
+    assert [item.probe for item in found] == (["alarm", "shares"] if lost == "episodes" else [])
