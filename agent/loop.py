@@ -226,6 +226,8 @@ class Agent:
             if error.kind != "unparsable":
                 raise
             return
+        if isinstance(text, roles.Unexplained):
+            return
         self.store.append("analysed", {"candidate": subject.id, "text": text})
         self.watch("analysed", candidate=subject.id)
 

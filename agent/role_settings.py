@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from rewardsmith.prompts.questions import MOST_QUESTIONS
+
 # Added to the prompt's end, so that K answers of a weak model are not K times the same; the first
 # candidate of a generation always gets the plain prompt.
 FRESH_HINTS = (
@@ -32,6 +34,8 @@ class RoleSettings:
     examples: int = 2
     history: int = 8
     hints: bool = True
+    tables: int = 4  # of episodes, for the analyzer
+    questions: int = MOST_QUESTIONS  # that the analyzer may ask, 0 for none
     designer_tokens: int | None = None
     verdict_tokens: int | None = None
     temperatures: tuple[float, ...] = (0.7, 1.0, 0.8, 0.9)  # by sample; empty: the model's own
@@ -58,6 +62,8 @@ def settings_for(model: str, *, prompts_dir: Path | None = None) -> RoleSettings
         compact=True,
         examples=2,
         history=4,
+        tables=2,
+        questions=0,
         designer_tokens=900,
         verdict_tokens=450,
         temperatures=(0.3, 0.8, 0.6, 0.7),

@@ -1,20 +1,22 @@
 """Designer, critic and analyzer: each renders a prompt, asks, and reads the reply. No state."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from dataclasses import dataclass
+from typing import Literal
 
+from rewardsmith.agent.interview import Answer, insisted, interviewed
 from rewardsmith.agent.llm import Message, Reply, Request, Role
 from rewardsmith.agent.role_settings import DEFAULT, RoleSettings, settings_for
 from rewardsmith.envs.task import Task
 from rewardsmith.prompts import facts
 from rewardsmith.prompts.cards import card_of
+from rewardsmith.prompts.dissection import dissected
 from rewardsmith.prompts.faults import fault
 from rewardsmith.prompts.ledger import Ledger, ledger
+from rewardsmith.prompts.questions import interview_about
 from rewardsmith.prompts.render import Rendered, render
 from rewardsmith.prompts.replies import (
     Analysis,
-    ReplyFormatError,
     extract_program,
     has_substance,
     parse_analysis,
@@ -30,6 +32,7 @@ __all__ = [
     "Context",
     "DesignResult",
     "RoleSettings",
+    "Unexplained",
     "analyse",
     "criticise",
     "design",
@@ -39,7 +42,6 @@ __all__ = [
 ]
 
 Ask = Callable[[Request], Reply]
-Parsed = TypeVar("Parsed")
 _Turn = tuple[Literal["user", "assistant"], Rendered]
 
 
@@ -75,6 +77,13 @@ class DesignResult:
     templates: tuple[str, ...]
     reply: Reply
     repairs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unexplained:
+    """Why there is no analysis: nobody was asked to explain what nobody saw."""
+
+    why: str
 
 
 @dataclass(frozen=True)
@@ -122,7 +131,7 @@ def design(
         values["parents"] = [_shown(c) for c in parents]
     else:
         name = "designer_improve"
-        values |= _evidence(parents[0])
+        values |= _evidence(parents[0], tables=2)
     prompt = _prompt(task, "designer", name, values, settings)
     temperature = settings.temperature(sample)
     return _designed(ask, prompt, sample=sample, temperature=temperature, settings=settings)
@@ -208,7 +217,7 @@ def criticise(
         return parse_critique(reply.text, program=program, finish=reply.finish, round=round)
 
     request = _request("critic", prompt, settings, sample=round)
-    return _insisted(ask, request, read, '"analysis", "verdict", "remarks"', settings)
+    return insisted(ask, request, read, '"analysis", "verdict", "remarks"', settings)
 
 
 def analyse(
@@ -217,27 +226,38 @@ def analyse(
     candidate: Candidate,
     context: Context,
     *,
+    answer: Answer | None = None,
     settings: RoleSettings = DEFAULT,
-) -> str:
+) -> str | Unexplained:
     """Asks why training under a candidate went as it did; lines of causes and advice.
+
+    Without a single judged episode no model is asked: it would make something up. With ``answer``,
+    which looks at the stored episodes, the analyzer may ask before it explains.
 
     Raises:
         ReplyFormatError: (a ModelError, "unparsable") two replies without a usable analysis.
         ModelError: the model gave no reply.
     """
+    report = facts.representative(candidate)
+    if report is None or not any(episode.length for episode in report.episodes):
+        return Unexplained(f"{candidate.id} has no judged episode that could be explained")
     others = [c for c in context.history if c.id != candidate.id]
-    values = _evidence(candidate) | {
+    about = interview_about(candidate.evidence, settings.questions) if answer else None
+    values = _evidence(candidate, tables=settings.tables) | {
         "ledger": _measured(candidate.evidence, settings),
         "history": facts.history(others, limit=settings.history),
         "wishes": facts.wishes(context.feedback),
+        "interview": about,
     }
     prompt = _prompt(task, "analyzer", "analyzer", values, settings)
 
     def read(reply: Reply) -> Analysis:
         return parse_analysis(reply.text, finish=reply.finish)
 
-    request = _request("analyzer", prompt, settings)
-    return _insisted(ask, request, read, '"causes", "advice"', settings).text
+    request, first = _request("analyzer", prompt, settings), None
+    if answer is not None and about is not None:
+        request, first = interviewed(ask, request, answer, settings)
+    return insisted(ask, request, read, '"causes", "advice"', settings, first=first).text
 
 
 @dataclass(frozen=True)
@@ -325,31 +345,14 @@ def _designed(
     )
 
 
-def _insisted(
-    ask: Ask,
-    request: Request,
-    read: Callable[[Reply], Parsed],
-    keys: str,
-    settings: RoleSettings,
-) -> Parsed:
-    """What ``read`` makes of the reply; a reply that it refuses is asked for once more."""
-    try:
-        return read(ask(request))
-    except ReplyFormatError as error:
-        again = render("reask", prompts_dir=settings.prompts_dir, problem=str(error), keys=keys)
-    *before, last = request.messages
-    messages = (*before, Message("user", f"{last.content}\n{again.text}"))
-    return read(ask(replace(request, messages=messages)))
-
-
-def _evidence(candidate: Candidate) -> dict[str, object]:
-    """What a prompt shows of a trained candidate."""
+def _evidence(candidate: Candidate, tables: int) -> dict[str, object]:
+    """What a prompt shows of a trained candidate, with so many tables of episodes at most."""
     report = facts.representative(candidate)
     return {
         "parent": _shown(candidate),
         "ledger": ledger(candidate.evidence),
         "statistics": facts.statistics(report) if report else None,
-        "trajectories": (facts.trajectories(report, program=candidate.program) if report else None),
+        "trajectories": dissected(candidate, tables=tables),
     }
 
 

@@ -94,7 +94,7 @@ def parse_critique(text: str, *, program: str, finish: str = "stop", round: int 
     Raises:
         ReplyFormatError: no verdict, a malformed one, or an acceptance without content.
     """
-    verdicts = [_decoded(_Verdict, found) for found in _objects(text, {"verdict"})]
+    verdicts = [_decoded(_Verdict, found) for found in json_objects(text, {"verdict"})]
     if not verdicts:
         raise ReplyFormatError('no JSON object with "analysis", "verdict" and "remarks"')
     last = verdicts[-1]
@@ -133,7 +133,7 @@ def parse_analysis(text: str, *, finish: str = "stop") -> Analysis:
     Raises:
         ReplyFormatError: none found, malformed, cut off, or without content.
     """
-    found = [_decoded(_Findings, item) for item in _objects(text, {"causes", "advice"})]
+    found = [_decoded(_Findings, item) for item in json_objects(text, {"causes", "advice"})]
     if not found:
         cut = "the reply was cut off; be shorter" if finish == "length" else ""
         raise ReplyFormatError(cut or 'no JSON object with "causes" and "advice"')
@@ -157,7 +157,7 @@ def speaks_to_reader(text: str) -> bool:
     return _ORDERS.search(text) is not None
 
 
-def _objects(text: str, keys: set[str]) -> Iterator[dict[str, Any]]:
+def json_objects(text: str, keys: set[str]) -> Iterator[dict[str, Any]]:
     """Yields the outermost JSON objects in a reply that hold one of ``keys``, in order."""
     if len(text) > _LONGEST_REPLY:
         raise ReplyFormatError(f"the reply has {len(text)} characters; be much shorter")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from evidence_rig import Played, bank_of
+from training_rig import summary
 
 from rewardsmith.agent.budget import Ledger
 from rewardsmith.agent.config import RunConfig
@@ -80,7 +81,9 @@ class Arithmetic:
             self.trained.append(unit.id)
             found = self.fitness(unit)
             facts: dict[str, Any] = (
-                {"failure": found} if isinstance(found, Failure) else {"fitness": found}
+                {"failure": found}
+                if isinstance(found, Failure)
+                else {"fitness": found, "episodes": (summary(found),)}
             )
             failed = isinstance(found, Failure) and self.failed_steps is not None
             steps = self.failed_steps if failed and self.failed_steps is not None else unit.steps

@@ -1,6 +1,7 @@
 """Every template against a golden file. ``REWARDSMITH_GOLDEN=write`` writes them anew."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rewardsmith.prompts import facts
 from rewardsmith.prompts.cards import card_of
 from rewardsmith.prompts.ledger import ledger
 from rewardsmith.prompts.mistakes import mistakes
+from rewardsmith.prompts.questions import Interview
 from rewardsmith.prompts.render import render, template_names
 from rewardsmith.prompts.worked_examples import nearest, shown
 from rewardsmith.runs.records import Candidate, Evidence, Feedback
@@ -44,6 +46,9 @@ def values(task: Task, trained: Candidate, broken: Candidate, feedback: Feedback
             "def compute_reward(v):\n    if v > 0:\n        v = v[0]\n    return v, {}"
         ),
     }
+    seen = facts.trajectories(report, program=trained.program)
+    assert seen is not None
+    note = "2 of 4 episodes went alike (fell 2; 150 steps long); `torso_height` falls at step 90"
     return {
         "compact": False,
         "example": shown(nearest(task.text, task.env.id, 1)[0]),
@@ -60,7 +65,10 @@ def values(task: Task, trained: Candidate, broken: Candidate, feedback: Feedback
         "failure": failure,
         "remarks": "alive is too large",
         "statistics": facts.statistics(report),
-        "trajectories": facts.trajectories(report, program=trained.program),
+        "trajectories": replace(seen, notes=(note,)),
+        "interview": Interview(8, 4, ("forward_velocity", "reward.run"), ("fell", "time limit")),
+        "told": ({"question": '{"ask": "count"}', "answer": "held in 3 of 9 steps\nor so"},),
+        "left": 3,
         "problem": "no JSON object",
         "keys": '"causes", "advice"',
     }
