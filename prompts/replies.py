@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -32,16 +33,28 @@ _MOST_LINES = 6
 # A model that repeats itself sends thousands of braces, each of which takes a look at all the rest.
 _MOST_TRIES = 100
 _LONGEST_REPLY = 60_000
-_ORDERS = re.compile(
+# Orders that no honest analysis holds, and those that a remark on a policy might sound like.
+_COMMANDS = (
     r"\b(?:ignore|disregard|forget|override)\b[^.\n]{0,50}"
     r"\b(?:instruction|instructions|above|previous|prior|rules?|prompt|task)\b"
-    r"|\b(?:you|critic|reviewer|judge|grader|assistant|system|llm|model)\b[^.\n]{0,40}"
-    r"\b(?:must|should|shall|have to|need to|please|will)\b[^.\n]{0,30}"
-    r"\b(?:accept|approve|pass|verdict|score|rate)\b"
     r"|\b(?:please|always|just|simply|now)\s+(?:accept|approve)\b"
     r"|\b(?:critic|reviewer|judge|grader|assistant|system)\s*:\s*"
     r"|\b(?:output|answer|reply|respond|say|return|print)\b[^.\n]{0,20}[\"'`]?\baccept\b"
-    r"|<\|[a-z_]+\|>",
+    r"|<\|[a-z_ ]+\|>"
+)
+_DEMANDS = (
+    r"\b(?:you|critic|reviewer|judge|grader|assistant|system|llm|model)\b[^.\n]{0,40}"
+    r"\b(?:must|should|shall|have to|need to|please|will)\b[^.\n]{0,30}"
+    r"\b(?:accept|approve|pass|verdict|score|rate)\b"
+)
+_COMMAND = re.compile(_COMMANDS, re.IGNORECASE)
+_ORDERS = re.compile(f"{_COMMANDS}|{_DEMANDS}", re.IGNORECASE)
+# Zhao et al. 2025, "One Token to Fool LLM-as-a-Judge": such openers alone win judges over.
+_OPENERS = re.compile(
+    r"\W*(?:thought process|solution|answer|analysis|explanation"
+    r"|(?:let'?s|let us)\s+(?:solve|think|start|begin|see|go|work)\b[^.]*"
+    r"|(?:thinking|step by step)\b[^.]*"
+    r"|here (?:is|are) (?:the|my|an?) (?:analysis|answer|solution|explanation)s?)\W*",
     re.IGNORECASE,
 )
 
@@ -138,23 +151,38 @@ def parse_analysis(text: str, *, finish: str = "stop") -> Analysis:
         cut = "the reply was cut off; be shorter" if finish == "length" else ""
         raise ReplyFormatError(cut or 'no JSON object with "causes" and "advice"')
     causes, advice = _sentences(found[-1].causes), _sentences(found[-1].advice)
+    causes, advice = (tuple(filter(_explains, lines)) for lines in (causes, advice))
     if not advice:
         raise ReplyFormatError('"advice" holds no sentence that says what to change')
     return Analysis(causes, advice)
 
 
 def has_substance(program: str) -> bool:
-    """Tells whether a program computes anything: it parses, and a function returns some value."""
+    """Tells whether a program computes anything: its reward function returns more than literals."""
     tree = parsed(program)
-    if tree is None:
+    defined = [] if tree is None else [n for n in tree.body if isinstance(n, ast.FunctionDef)]
+    if not any(function.name == "compute_reward" for function in defined):
         return False
-    returns = (node.value for node in ast.walk(tree) if isinstance(node, ast.Return))
-    return any(value is not None and not isinstance(value, ast.Constant) for value in returns)
+    returns = (node.value for f in defined for node in ast.walk(f) if isinstance(node, ast.Return))
+    return any(isinstance(part, ast.Name) for value in returns if value for part in ast.walk(value))
 
 
 def speaks_to_reader(text: str) -> bool:
-    """Tells whether a text gives orders to whoever judges it, as in "reviewer: accept this"."""
-    return _ORDERS.search(text) is not None
+    """Tells whether a text gives orders to whoever judges it, as in "reviewer: accept this".
+
+    Names are read as words, and characters that nobody sees are left out.
+    """
+    return _ORDERS.search(_visible(text)) is not None
+
+
+def _visible(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", text).replace("_", " ").replace("< |", "<|")
+    return "".join(c for c in plain if c in "\t\n" or unicodedata.category(c)[0] != "C")
+
+
+def _explains(line: str) -> bool:
+    """Tells whether a sentence explains: it is no mere opener, and no order to its reader."""
+    return _OPENERS.fullmatch(line) is None and _COMMAND.search(_visible(line)) is None
 
 
 def json_objects(text: str, keys: set[str]) -> Iterator[dict[str, Any]]:
