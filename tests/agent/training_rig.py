@@ -5,8 +5,22 @@ from typing import Any
 
 import numpy as np
 
+from rewardsmith.envs.registry import find_task
 from rewardsmith.envs.step import Episode, Steps
-from rewardsmith.runs.records import CurvePoint, EpisodeSummary, TrainingReport
+from rewardsmith.runs.records import (
+    Arm,
+    Candidate,
+    CurvePoint,
+    EpisodeSummary,
+    Proposal,
+    RunState,
+    TrainingReport,
+)
+from rewardsmith.sandbox.failure import Failure
+from rewardsmith.sandbox.reward import RewardBatch
+
+TASK = find_task("rewardsmith/Point-v0")
+_FLAT = [0.5, 0.1, 0.3, 0.5, 0.2, 0.4, 0.3, 0.5, 0.1, 0.3]
 
 
 def training(
@@ -82,3 +96,48 @@ def episode(
         native_reward=np.zeros(length),
     )
     return Episode(seed, 0.05, steps, {})
+
+
+class Paying:
+    """A reward source that pays one per step and tells whether it was closed."""
+
+    def __init__(self, failure: Failure | None = None) -> None:
+        self.failure = failure
+        self.closed = False
+
+    def rewards(self, steps: Steps, *, carry: bool = False) -> RewardBatch | Failure:
+        ones = np.ones(steps.rows)
+        return self.failure or RewardBatch(total=ones, components={"bounce": ones})
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def stored(count: int = 3, length: int = 20) -> tuple[Episode, ...]:
+    """Episodes of the toy task in which every field goes from 0 to 1."""
+    columns = {
+        field.name: np.tile(np.linspace(0.0, 1.0, length), (*field.shape[::-1], 1)).T
+        for field in TASK.env.fields
+    }
+    return tuple(episode(length, columns, seed=seed) for seed in range(count))
+
+
+def candidate(identity: str, *reports: TrainingReport, parent: str = "") -> Candidate:
+    """A candidate with these trainings."""
+    proposal = Proposal(kind="improve", parents=(parent,)) if parent else Proposal(kind="fresh")
+    return Candidate(
+        id=identity, generation=0, index=0, proposal=proposal, program="p", reports=reports
+    )
+
+
+def hacked(identity: str = "g0.0", **more: Any) -> Candidate:
+    """A candidate whose return rises while its fitness does not."""
+    episodes = [summary(float(i), seed=i, length=20, bounce=20.0) for i in range(3)]
+    return candidate(
+        identity, training(_FLAT, episodes=episodes, bounce=[0.1 * i for i in range(10)]), **more
+    )
+
+
+def state(*candidates: Candidate, arms: Sequence[Arm] = ()) -> RunState:
+    """A run that knows these candidates."""
+    return RunState(run="r", task="t", candidates=candidates, arms=tuple(arms))

@@ -1,59 +1,19 @@
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 import pytest
-from training_rig import episode, summary, training
+from training_rig import (
+    TASK,
+    Paying,
+    candidate,
+    hacked,
+    state,
+    stored,
+    training,
+)
 
 from rewardsmith.agent.evidence.after import Played, after_training, played, reached_by_others
-from rewardsmith.envs.registry import find_task
-from rewardsmith.envs.step import Episode, Steps
-from rewardsmith.runs.records import Arm, Candidate, Proposal, RunState, TrainingReport
+from rewardsmith.runs.records import Arm, Candidate, TrainingReport
 from rewardsmith.sandbox.failure import Failure
-from rewardsmith.sandbox.reward import RewardBatch
 
-TASK = find_task("rewardsmith/Point-v0")
 RISING = [0.1 * i for i in range(10)]
-FLAT = [0.5, 0.1, 0.3, 0.5, 0.2, 0.4, 0.3, 0.5, 0.1, 0.3]
-
-
-class Paying:
-    """A reward source that pays one per step and tells whether it was closed."""
-
-    def __init__(self, failure: Failure | None = None) -> None:
-        self.failure = failure
-        self.closed = False
-
-    def rewards(self, steps: Steps, *, carry: bool = False) -> RewardBatch | Failure:
-        ones = np.ones(steps.rows)
-        return self.failure or RewardBatch(total=ones, components={"bounce": ones})
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def stored(count: int = 3, length: int = 20) -> tuple[Episode, ...]:
-    columns = {
-        field.name: np.tile(np.linspace(0.0, 1.0, length), (*field.shape[::-1], 1)).T
-        for field in TASK.env.fields
-    }
-    return tuple(episode(length, columns, seed=seed) for seed in range(count))
-
-
-def candidate(identity: str, *reports: TrainingReport, parent: str = "") -> Candidate:
-    proposal = Proposal(kind="improve", parents=(parent,)) if parent else Proposal(kind="fresh")
-    return Candidate(
-        id=identity, generation=0, index=0, proposal=proposal, program="p", reports=reports
-    )
-
-
-def hacked(identity: str = "g0.0", **more: Any) -> Candidate:
-    episodes = [summary(float(i), seed=i, length=20, bounce=20.0) for i in range(3)]
-    return candidate(identity, training(FLAT, episodes=episodes, bounce=RISING), **more)
-
-
-def state(*candidates: Candidate, arms: Sequence[Arm] = ()) -> RunState:
-    return RunState(run="r", task="t", candidates=candidates, arms=tuple(arms))
 
 
 def look(one: Candidate, source: Paying | None = None) -> Played:

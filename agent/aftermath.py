@@ -1,0 +1,96 @@
+"""What a run's trainings left behind, looked at: evidence of candidates, answers about episodes."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from rewardsmith.agent.evidence.after import Opened, Played, after_training, played
+from rewardsmith.agent.evidence.answers import answer
+from rewardsmith.envs.fitness import judge
+from rewardsmith.envs.step import Episode
+from rewardsmith.envs.task import Task
+from rewardsmith.prompts.questions import Asked
+from rewardsmith.runs.bank import RANDOM, Bank
+from rewardsmith.runs.inspections import Inspections
+from rewardsmith.runs.records import Candidate, Evidence, Inspection, RunState
+from rewardsmith.runs.training.files import TRAJECTORIES
+from rewardsmith.runs.training.trajectories import load_episodes
+
+QUESTION = "question"
+NOT_ON_RECORD = "not on record"
+
+
+class Aftermath:
+    """Looks at the stored judged episodes of candidates; computes each thing once."""
+
+    def __init__(
+        self, task: Task, bank: Bank, jobs: Callable[[str], Path], *, opened: Opened
+    ) -> None:
+        """Takes what it needs; nothing is read yet.
+
+        Args:
+            task: of the run.
+            bank: of the run: its random episodes say what an untrained policy comes to.
+            jobs: folder of a unit's training, by its id.
+            opened: starts the worker of a program.
+        """
+        self._task = task
+        self._bank = bank
+        self._jobs = jobs
+        self._opened = opened
+        self._random: tuple[float, ...] | None = None
+        self._last: tuple[str, Played] | None = None  # one candidate at a time is looked at
+
+    def evidence(self, candidate: Candidate, state: RunState) -> tuple[Evidence, ...]:
+        """Returns what a candidate's trainings show, given all that the run knows by then.
+
+        Raises:
+            SandboxUnavailable: this machine cannot confine the program.
+            StoreError: stored episodes are damaged.
+        """
+        if self._random is None:
+            self._random = untrained_fitness(self._bank, self._task)
+        seen = self._of(candidate)
+        return after_training(candidate, state, seen, random=self._random)
+
+    def answers(self, candidate: Candidate, records: Inspections) -> Callable[[Asked], str]:
+        """Returns what answers questions about a candidate's episodes, each on record once.
+
+        A replay is answered from the record, since it may have no episodes.
+        """
+
+        def answered(asked: Asked) -> str:
+            def find() -> Inspection:
+                text = answer(asked, self._of(candidate).judged)
+                facts = {"question": asked.text}
+                told = Evidence(probe=QUESTION, verdict="pass", text=text, facts=facts)
+                return Inspection(evidence=(told,))
+
+            digest = hashlib.sha256(asked.text.encode("utf-8", "backslashreplace")).hexdigest()
+            found = records.of(candidate.id, f"{QUESTION} {digest[:16]}", find).evidence
+            return found[0].text if found else NOT_ON_RECORD
+
+        return answered
+
+    def _of(self, candidate: Candidate) -> Played:
+        if self._last is None or self._last[0] != candidate.id:
+            seen = played(candidate, self._task, stored=self._stored, opened=self._opened)
+            self._last = candidate.id, seen
+        return self._last[1]
+
+    def _stored(self, unit: str) -> tuple[Episode, ...]:
+        path = self._jobs(unit) / TRAJECTORIES
+        return load_episodes(path) if path.exists() else ()
+
+
+def untrained_fitness(bank: Bank, task: Task) -> tuple[float, ...]:
+    """Returns the fitness of the bank's random episodes that were played to their end.
+
+    Raises:
+        ConfigError: the fitness cannot be loaded.
+        StoreError: the bank is damaged.
+        TrainingError: the fitness is not finite.
+    """
+    episodes = bank.episodes(policy=RANDOM)
+    whole = [e for e in episodes if e.terminated or e.length >= task.env.max_steps]
+    return tuple(score.fitness for score in judge(task, whole)) if whole else ()

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+from training_rig import TASK, Paying, hacked, state, stored
+
+from rewardsmith.agent.aftermath import NOT_ON_RECORD, Aftermath, untrained_fitness
+from rewardsmith.prompts.questions import questions_in
+from rewardsmith.runs.bank import Bank
+from rewardsmith.runs.inspections import Inspections
+from rewardsmith.runs.store import RunStore
+from rewardsmith.runs.training.files import TRAJECTORIES
+from rewardsmith.runs.training.trajectories import save_episodes
+
+(ASKED,) = questions_in('[{"ask": "stat", "of": "reward.bounce", "statistic": "sum"}]')
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    made = RunStore.create(tmp_path / "run", {"config": {}}, TASK)
+    folder = made.job_path("g0.0.s0")
+    folder.mkdir(parents=True)
+    save_episodes(folder / TRAJECTORIES, stored())
+    return made
+
+
+def aftermath(store: RunStore, opened: list[str] | None = None) -> Aftermath:
+    def start(program: str) -> Paying:
+        if opened is not None:
+            opened.append(program)
+        return Paying()
+
+    return Aftermath(TASK, Bank(store.bank_path), store.job_path, opened=start)
+
+
+def test_evidence_is_of_the_stored_episodes(store: RunStore) -> None:
+    one = hacked()
+    found = aftermath(store).evidence(one, state(one))
+    assert [item.probe for item in found] == ["alarm", "shares", "episodes"]
+    assert found[2].facts["episodes"] == 3
+
+
+def test_a_training_without_stored_episodes_still_has_its_curve(tmp_path: Path) -> None:
+    bare = RunStore.create(tmp_path / "run", {"config": {}}, TASK)
+    one = hacked()
+    assert [e.probe for e in aftermath(bare).evidence(one, state(one))] == ["alarm", "shares"]
+
+
+def test_an_answer_is_given_once_and_kept(store: RunStore) -> None:
+    opened: list[str] = []
+    answers = aftermath(store, opened).answers(hacked(), Inspections(store))
+    assert answers(ASKED).startswith("sum of reward.bounce in all: 20 (mean of 3 episodes")
+    later = aftermath(store, opened).answers(hacked(), Inspections(store))
+    assert later(ASKED) == answers(ASKED)
+    assert opened == ["p"]
+
+
+def test_a_replay_is_answered_from_the_record(store: RunStore, tmp_path: Path) -> None:
+    said = aftermath(store).answers(hacked(), Inspections(store))(ASKED)
+    target = RunStore.create(tmp_path / "replay", {"config": {}}, TASK)
+    replayed = Inspections(target, recorded=store)
+    assert aftermath(target).answers(hacked(), replayed)(ASKED) == said
+    (other,) = questions_in('[{"ask": "count", "where": "distance < 1"}]')
+    assert aftermath(target).answers(hacked(), replayed)(other) == NOT_ON_RECORD
+
+
+def test_only_random_episodes_that_were_played_to_their_end_count(store: RunStore) -> None:
+    bank = Bank(store.bank_path)
+    assert untrained_fitness(bank, TASK) == ()
+    bank.ensure_random(TASK, rows=320, seed=0)
+    whole = [e for e in bank.episodes() if e.terminated or e.length == TASK.env.max_steps]
+    assert len(untrained_fitness(bank, TASK)) == len(whole)
+    bank = Bank(store.bank_path / "short")
+    bank.append(stored(count=2, length=5), policy="random")
+    assert untrained_fitness(bank, TASK) == ()
