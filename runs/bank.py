@@ -5,6 +5,7 @@ A shard counts from the moment the index names it; a shard that no index names i
 killed write, and is written over.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -55,7 +56,7 @@ class _Index(Record):
 
 
 class Bank:
-    """Stored transitions of one run and one task; one process writes at a time.
+    """Stored transitions of one run and one task; one process writes at a time, from any thread.
 
     At most ``max_rows`` rows are kept: the oldest shards go first, those of random and of linear
     policies never. What is appended stays in any case until the next `settle`.
@@ -65,6 +66,7 @@ class Bank:
         self._folder = folder
         self._max_rows = max_rows
         self._load = lru_cache(maxsize=4)(load_episodes)
+        self._lock = threading.Lock()
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -98,20 +100,21 @@ class Bank:
             fitness: each episode's fitness, if judged.
             success: whether each episode was a success, if judged and if the task has such a thing.
         """
-        index = self._index()
-        if not episodes or any(shard.policy == policy for shard in index.shards):
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        number = index.written + 1
-        shard = Shard(
-            file=f"{number:06d}.npz",
-            policy=policy,
-            rows=sum(episode.length for episode in episodes),
-            snapshots=sum(len(episode.snapshots) for episode in episodes),
-            episodes=_entries(episodes, outcomes, fitness, success),
-        )
-        save_episodes(self._folder / shard.file, episodes)
-        self._write(number, (*index.shards, shard), index.settled)
+        with self._lock:
+            index = self._index()
+            if not episodes or any(shard.policy == policy for shard in index.shards):
+                return
+            self._folder.mkdir(parents=True, exist_ok=True)
+            number = index.written + 1
+            shard = Shard(
+                file=f"{number:06d}.npz",
+                policy=policy,
+                rows=sum(episode.length for episode in episodes),
+                snapshots=sum(len(episode.snapshots) for episode in episodes),
+                episodes=_entries(episodes, outcomes, fitness, success),
+            )
+            save_episodes(self._folder / shard.file, episodes)
+            self._write(number, (*index.shards, shard), index.settled)
 
     def settle(self) -> None:
         """Orders what was appended since the last call by policy, and drops the oldest surplus.
@@ -119,12 +122,13 @@ class Bank:
         Trainings end in any order, and in another one where a run was killed and resumed. Called
         between generations, this leaves a bank that does not tell.
         """
-        index = self._index()
-        if index.settled == len(index.shards):
-            return
-        fresh = sorted(index.shards[index.settled :], key=lambda shard: shard.policy)
-        shards = (*index.shards[: index.settled], *fresh)
-        self._write(index.written, shards, len(shards))
+        with self._lock:
+            index = self._index()
+            if index.settled == len(index.shards):
+                return
+            fresh = sorted(index.shards[index.settled :], key=lambda shard: shard.policy)
+            shards = (*index.shards[: index.settled], *fresh)
+            self._write(index.written, shards, len(shards))
 
     def _write(self, written: int, shards: tuple[Shard, ...], settled: int) -> None:
         """Writes the index, without the oldest of its settled shards if there are too many rows."""

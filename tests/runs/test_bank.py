@@ -1,5 +1,6 @@
 import json
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -90,6 +91,14 @@ def test_what_was_appended_stays_until_the_bank_is_settled(tmp_path: Path) -> No
     assert [shard.policy for shard in bank.shards] == ["b", "a"]
     bank.settle()
     assert [shard.policy for shard in Bank(tmp_path).shards] == ["b"]
+
+
+def test_threads_that_append_at_once_lose_nothing(tmp_path: Path) -> None:
+    bank, episodes = Bank(tmp_path), played(1)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: bank.append(episodes, policy=str(name)), range(24)))
+    assert {shard.policy for shard in bank.shards} == {str(name) for name in range(24)}
+    assert len(bank.episodes()) == 48
 
 
 def test_a_policy_is_stored_once(tmp_path: Path) -> None:
