@@ -65,7 +65,7 @@ def linear_episodes(
     scale = _observed(task.env, rng, seed)
     steps = steps or min(SEARCH_STEPS, _SEARCH_EPISODES * task.env.max_steps)
     weights, fitness = _searched(task, scale, steps, rng, seed)
-    return _stored(task, scale, weights[spread_order(fitness)], rows, rng, seed)
+    return _stored(task, scale, weights[_order(fitness)], rows, rng, seed)
 
 
 def linear_controls(
@@ -141,6 +141,13 @@ def _perturbed(best: FloatArray, rng: np.random.Generator) -> FloatArray:
     share = 10 ** rng.uniform(-1.0, 0.0, size.shape)
     changed: FloatArray = parents + share * size * rng.standard_normal(parents.shape)
     return changed
+
+
+def _order(fitness: FloatArray) -> list[int]:
+    """Returns all policies: good ones and a spread over all in turn, each once."""
+    best = np.argsort(-fitness, kind="stable").tolist()
+    both = zip(best, spread_order(fitness), strict=True)
+    return list(dict.fromkeys(number for pair in both for number in pair))
 
 
 def _stored(
