@@ -8,6 +8,7 @@ import pytest
 
 from rewardsmith.envs import toy
 from rewardsmith.envs.collect import random_act, rollout
+from rewardsmith.envs.registry import find_task
 from rewardsmith.envs.step import Episode
 from rewardsmith.envs.task import EnvSpec, Score
 from rewardsmith.errors import RewardsmithError, StoreError
@@ -129,3 +130,9 @@ def test_what_is_told_of_an_episode_holds_no_hidden_field() -> None:
     told = judge(TASK, episodes).episodes[0].fields
     assert {item.name for item in TASK.env.hidden} & set(episodes[0].steps.after)
     assert set(told) <= {item.name for item in TASK.env.fields}
+
+
+def test_what_is_judged_can_be_gone_on_with_from_every_tenth_step() -> None:
+    task = find_task("Reacher-v5")
+    (episode,) = play(judging(task=task, eval_seeds=(1,), random_seed=0), random_act(task.env, 0))
+    assert sorted(episode.snapshots) == [0, 10, 20, 30, 40]
