@@ -19,8 +19,9 @@ from rewardsmith.sandbox.program import Mode, Parsed, marked, parse, rejection
 from rewardsmith.sandbox.reductions import first_reduction, speaks_of_the_batch
 from rewardsmith.sandbox.reward import RewardBatch
 from rewardsmith.sandbox.rewrite import rewrite
+from rewardsmith.sandbox.shaping import Shaping
 
-_QUICK = Limits(call_s=5.0, total_s=30.0)
+QUICK = Limits(call_s=5.0, total_s=30.0)
 # Errors that a program written for one environment makes on arrays; row by row it may be right.
 _PERHAPS_BY_ROW = ("reward_error", "bad_output")
 
@@ -31,6 +32,7 @@ class CheckReport:
 
     ``stats`` maps the total ("total") and every component to mean, std, min and max over recorded
     steps. ``evaluation_ms`` is the time spent in calls, starting the worker not included.
+    ``shaping`` and the names of ``subgoals`` are there once `shaped_check` has looked at them.
     """
 
     failure: Failure | None
@@ -41,6 +43,8 @@ class CheckReport:
     stats: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     evaluation_ms: float = 0.0
+    shaping: Shaping | None = None
+    subgoals: tuple[str, ...] = ()
 
 
 def check(
@@ -112,7 +116,7 @@ class _Trial:
 def _tried(trial: _Trial, rewrites: tuple[str, ...]) -> tuple[CheckReport, bool]:
     """Tries one mode; also says whether a failure may be none in the other."""
     client = RewardClient(
-        trial.source, trial.spec, sandbox=trial.sandbox, limits=_QUICK, mode=trial.mode
+        trial.source, trial.spec, sandbox=trial.sandbox, limits=QUICK, mode=trial.mode
     )
     with client:
         finding, batch = _first_finding(client, trial)

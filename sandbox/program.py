@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Literal
 
 from rewardsmith.envs.task import EnvSpec
+from rewardsmith.errors import ConfigError
 from rewardsmith.sandbox.failure import Failure, Problem
 from rewardsmith.sandbox.policy import (
     MOST_BYTES,
@@ -21,11 +22,13 @@ from rewardsmith.sandbox.policy import (
     unknown_parameter,
 )
 from rewardsmith.sandbox.policy_flow import in_place_problems, yield_problems
+from rewardsmith.sandbox.shaping import Shaping, parse_shaping
 from rewardsmith.sandbox.wire import cleaned
 
 FUNCTION = "compute_reward"
 MEMORY = "MEMORY"
-ROWS_MARK = "# rewardsmith: one row at a time"
+MARK = "# rewardsmith:"
+ROWS_MARK = f"{MARK} one row at a time"
 Mode = Literal["batched", "rows"]
 
 
@@ -65,6 +68,21 @@ def marked(source: str, mode: Mode) -> str:
     if mode == RewardProgram(source).mode:
         return source
     return f"{source.rstrip()}\n{ROWS_MARK}\n"
+
+
+def declared_shaping(source: str) -> Shaping | Problem | None:
+    """Returns the shaping that a program's mark asks for, what is wrong with the mark, or None."""
+    lines = enumerate(lines_of(source), start=1)
+    marks = [(n, line) for n, line in lines if line.startswith(MARK) and line != ROWS_MARK]
+    if not marks:
+        return None
+    number, line = marks[-1]
+    if len(marks) > 1:
+        return Problem(number, f"there are {len(marks)} lines `{MARK} ...`; keep one")
+    try:
+        return parse_shaping(line.removeprefix(MARK))
+    except ConfigError as error:
+        return Problem(number, str(error))
 
 
 def parse(source: str) -> Parsed | Failure:
@@ -133,6 +151,8 @@ def problems(source: str, spec: EnvSpec) -> tuple[Problem, ...]:
     if too_deep(parsed.tree) is None:
         found += yield_problems(parsed.function)
         found += in_place_problems(parsed.function, spec)
+    mark = declared_shaping(source)
+    found += [mark] if isinstance(mark, Problem) else []
     unique = dict.fromkeys(found)
     return tuple(unique)
 
