@@ -22,6 +22,7 @@ from rewardsmith.runs.records import (
     TrainingReport,
 )
 from rewardsmith.sandbox.failure import Failure
+from rewardsmith.sandbox.shaping import Shaping
 
 ARM_NAMES = ("best", "human", "random")
 # What was inspected, where it was not one program alone, by its id.
@@ -77,7 +78,7 @@ def _proposed(draft: _Draft, data: Mapping[str, Any]) -> None:
 
 
 def _designed(draft: _Draft, data: Mapping[str, Any]) -> None:
-    failure = data.get("failure")
+    failure, shaping = data.get("failure"), data.get("shaping")
     draft.candidates[data["candidate"]] |= {
         "program": data.get("program"),
         "program_id": data.get("program_id"),
@@ -85,6 +86,7 @@ def _designed(draft: _Draft, data: Mapping[str, Any]) -> None:
         "rewrites": tuple(data.get("rewrites", ())),
         "notes": tuple(data.get("notes", ())),
         "failure": Failure.model_validate(failure) if failure else None,
+        "shaping": Shaping.model_validate(shaping) if shaping else None,
         "critiques": tuple(Critique.model_validate(item) for item in data.get("critiques", ())),
     }
 

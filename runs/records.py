@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rewardsmith.envs.task import Task
 from rewardsmith.sandbox.failure import Failure
+from rewardsmith.sandbox.shaping import Shaping
 
 
 class Record(BaseModel):
@@ -49,6 +50,7 @@ class Unit(Record):
     stop: int | None = None  # env steps of the rung at which to end; None: after ``steps``
     checkpoint: bool = False  # leave one at the end
     resume: Resume | None = None
+    shaping: Shaping | None = None  # what is made of the program's answers, references fixed
 
     @property
     def key(self) -> str:
@@ -57,6 +59,8 @@ class Unit(Record):
         Names and walls are no content: neither ``id`` nor ``sandbox`` changes what comes out.
         """
         names: dict[str, Any] = {"id": True, "sandbox": True, "resume": {"unit", "steps"}}
+        if self.shaping is None:
+            names["shaping"] = True  # a unit without is the one from before there was any
         return hashlib.sha256(_sorted_json(self.model_dump_json(exclude=names))).hexdigest()
 
     def promoted(self, unit: str, stop: int | None = None) -> "Unit":
@@ -100,6 +104,15 @@ class EpisodeSummary(Record):
     fields: dict[str, tuple[float, ...]]  # scalar card fields at about ten equally spaced steps
 
 
+class GateSwitch(Record):
+    """A gated component began or ceased to count."""
+
+    component: str
+    counts: bool
+    success_rate: float  # of the last episodes, up to 100
+    rows: int  # env steps rewarded until then
+
+
 class TrainingReport(Record):
     """What one unit came to: a failure, or a fitness with its episodes. Exactly one of the two."""
 
@@ -118,6 +131,7 @@ class TrainingReport(Record):
     cpu_s: float = 0.0
     reward_calls: int = 0
     reward_wall_s: float = 0.0
+    switches: tuple[GateSwitch, ...] = ()
     versions: dict[str, str] = {}
 
 
@@ -183,6 +197,7 @@ class Candidate(Record):
     mode: Literal["batched", "rows"] = "batched"
     rewrites: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what the contract check remarked without refusing
+    shaping: Shaping | None = None  # what is made of its answers, references fixed
     failure: Failure | None = None  # why it is not trained, or that a training found it impure
     critiques: tuple[Critique, ...] = ()
     evidence: tuple[Evidence, ...] = ()

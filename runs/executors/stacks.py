@@ -18,7 +18,7 @@ Job = tuple[Unit, Path]
 MOST_LANES = 8
 # What the lanes of a stack may differ in: what is trained for, from where, and how it is judged.
 _OWN = {"id", "program", "mode", "seed", "eval_seeds", "resume", "eval_points",
-        "eval_episodes_per_point"}  # fmt: skip
+        "eval_episodes_per_point", "shaping"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def _stackable(trainer: str) -> bool:
 def _kind(unit: Unit) -> str:
     plain = json.loads(unit.model_dump_json(exclude=_OWN))
     rung = unit.resume.steps if unit.resume is not None else None
-    return json.dumps([plain, rung], sort_keys=True)
+    gated = unit.shaping is not None and bool(unit.shaping.gates)
+    return json.dumps([plain, rung, gated], sort_keys=True)
 
 
 def _spread(members: Sequence[Job], cores: int, most: int) -> list[tuple[Job, ...]]:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
@@ -20,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from rewardsmith.envs.collect import concat
-from rewardsmith.envs.step import Episode, Steps
-from rewardsmith.envs.task import EnvSpec
+from rewardsmith.envs.step import Episode
 from rewardsmith.errors import ConfigError, RewardsmithError, TrainingError
 from rewardsmith.runs.records import EpisodeSummary, TrainingReport, Unit
 from rewardsmith.runs.training import files
 from rewardsmith.runs.training.curve import CurveWatch
+from rewardsmith.runs.training.gating import visible
 from rewardsmith.runs.training.judging import Judgement, Judging
 from rewardsmith.runs.training.lifetime import die_with_parent, forget_secrets, job_environment
 from rewardsmith.runs.training.policy import save_policy
@@ -71,6 +70,7 @@ def written(
             "cpu_s": cpu_s,
             "reward_calls": reward.calls,
             "reward_wall_s": reward.wall_s,
+            "switches": reward.switches,
             "versions": _versions(),
         }
     )
@@ -84,6 +84,12 @@ def check(unit: Unit) -> None:
         raise ConfigError(
             f"{unit.id}: {unit.steps} steps and {len(unit.eval_seeds)} judged episodes; steps of 0 "
             "or more and at least one episode are wanted"
+        )
+    gated = unit.shaping is not None and unit.shaping.gates
+    if gated and (unit.checkpoint or unit.resume is not None):
+        raise ConfigError(
+            f"{unit.id}: a gate remembers successes, and no checkpoint does; train without rungs "
+            "or leave gate out of the shaping"
         )
 
 
@@ -146,6 +152,7 @@ def order_of(unit: Unit, folder: Path, watch: CurveWatch) -> Order:
         stop=unit.stop,
         resume=resume,
         checkpoint=checkpoint,
+        hidden=unit.shaping is not None and bool(unit.shaping.gates),
     )
 
 
@@ -220,16 +227,6 @@ def with_returns(
 def _finite(batch: RewardBatch) -> bool:
     """Says whether all rewards are numbers; an environment's own need not be."""
     return all(np.isfinite(values).all() for values in (batch.total, *batch.components.values()))
-
-
-def visible(steps: Steps, spec: EnvSpec) -> Steps:
-    """Returns the steps without what is hidden from rewards."""
-    names = [field.name for field in spec.fields]
-    return replace(
-        steps,
-        after={name: steps.after[name] for name in names},
-        before={name: steps.before[name] for name in names},
-    )
 
 
 def cpu_seconds() -> float:

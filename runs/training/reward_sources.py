@@ -2,15 +2,20 @@
 
 import math
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from rewardsmith.envs.step import Steps
-from rewardsmith.runs.records import Unit
+from rewardsmith.errors import ConfigError
+from rewardsmith.runs.records import GateSwitch, Unit
 from rewardsmith.runs.training.auditing import AuditedReward
+from rewardsmith.runs.training.gating import GatedReward
 from rewardsmith.sandbox.backend import Limits
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardBatch, RewardSource
+from rewardsmith.sandbox.shaped import ShapedReward
+from rewardsmith.sandbox.subgoals import SubgoalSource, as_program
 
 # The pace below which a reward is too slow to train with, and what its calls may take besides: far
 # from what honest programs need even where they work row by row, through an engine, on busy cores.
@@ -35,18 +40,28 @@ class MeteredReward:
     """A reward source that counts its calls and their wall time, ``calls`` and ``wall_s``.
 
     Both hold what audits asked and took.
+
+    Args:
+        source: the rewards that train.
+        audits: what in it is audited; the source itself, where it is and nothing is given.
     """
 
-    def __init__(self, source: RewardSource) -> None:
+    def __init__(self, source: RewardSource, audits: Sequence[AuditedReward] = ()) -> None:
         self._source = source
-        self._audited = source if isinstance(source, AuditedReward) else None
+        own = (source,) if isinstance(source, AuditedReward) else ()
+        self._audits = tuple(audits) or own
         self._own_calls = 0
         self.wall_s = 0.0
 
     @property
     def calls(self) -> int:
         """How often a worker was asked."""
-        return self._own_calls + (self._audited.audit_calls if self._audited else 0)
+        return self._own_calls + sum(audited.audit_calls for audited in self._audits)
+
+    @property
+    def switches(self) -> tuple[GateSwitch, ...]:
+        """When gated components began or ceased to count."""
+        return tuple(self._source.switches) if isinstance(self._source, GatedReward) else ()
 
     def rewards(self, steps: Steps, *, carry: bool = False) -> RewardBatch | Failure:
         """Returns the source's answer."""
@@ -62,11 +77,12 @@ class MeteredReward:
 
         Asked once, after the last rollout and before the policy is judged.
         """
-        if self._audited is None:
+        if not self._audits:
             return None
         start = time.perf_counter()
         try:
-            return self._audited.verdict()
+            verdicts = [audited.verdict() for audited in self._audits]
+            return next((found for found in verdicts if found is not None), None)
         finally:
             self.wall_s += time.perf_counter() - start
 
@@ -87,13 +103,43 @@ class MeteredReward:
 
 
 def open_reward(unit: Unit) -> MeteredReward:
-    """Returns the reward that ``unit`` is to be trained with; a program gets a worker."""
+    """Returns the reward that ``unit`` is to be trained with; a program gets a worker.
+
+    A shaping stands outside the audits, which compare what the program itself answered. Subgoals
+    that it pays are asked for in a worker of their own.
+
+    Raises:
+        ConfigError: the program has no subgoals, or none that can be read, and they are to be paid.
+    """
     if unit.program is None:
         return MeteredReward(NativeReward())
+    audited = _audited(unit, unit.program)
+    if unit.shaping is None:
+        return MeteredReward(audited)
+    goals = _audited(unit, _subgoal_program(unit)) if unit.shaping.subgoals else None
+    shaped = ShapedReward(
+        audited,
+        unit.shaping,
+        gamma=float(unit.hyperparams.get("gamma", 1.0)),  # who discounts nothing names none
+        subgoals=SubgoalSource(goals) if goals is not None else None,
+    )
+    gates = unit.shaping.gates
+    source = GatedReward(shaped, gates, unit.task) if gates else shaped
+    return MeteredReward(source, (audited,) if goals is None else (audited, goals))
+
+
+def _subgoal_program(unit: Unit) -> str:
+    found = as_program(unit.program or "", unit.task.env)
+    if isinstance(found, Failure):
+        raise ConfigError(f"{unit.id}: subgoals are to be paid. {found.text}")
+    return found
+
+
+def _audited(unit: Unit, program: str) -> AuditedReward:
     from rewardsmith.sandbox.client import RewardClient
     from rewardsmith.sandbox.program import parse
 
-    program, limits = unit.program, training_limits(unit)
+    limits = training_limits(unit)
 
     def fresh() -> RewardSource:
         return RewardClient(
@@ -101,14 +147,13 @@ def open_reward(unit: Unit) -> MeteredReward:
         )
 
     parsed = parse(program)
-    audited = AuditedReward(
+    return AuditedReward(
         fresh(),
         fresh,
         memory=not isinstance(parsed, Failure) and parsed.uses_memory,
         seed=int(unit.key, 16),  # always the same for a unit, and its program is never told
         seconds=_AUDIT_SHARE * (limits.total_s or 0.0),
     )
-    return MeteredReward(audited)
 
 
 def training_limits(unit: Unit) -> Limits:

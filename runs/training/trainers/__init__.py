@@ -31,6 +31,7 @@ class Order:
     stop: int | None = None  # env steps after which to end; None: after ``steps``
     resume: Path | None = None  # folder of the checkpoint to go on from
     checkpoint: Path | None = None  # folder in which to leave one
+    hidden: bool = False  # rewards are asked for with the hidden fields, too: a gate looks at them
 
 
 @dataclass(frozen=True)

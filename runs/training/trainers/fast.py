@@ -170,6 +170,7 @@ def _plan(order: Order, observation_size: int) -> Plan:
         steps=int(params["n_steps"]),
         normalize=bool(params["normalize_obs"]),
         sde_every=int(params.get("sde_sample_freq", -1)),
+        hidden=order.hidden,
     )
 
 

@@ -89,6 +89,7 @@ class Plan:
     steps: int
     normalize: bool
     sde_every: int
+    hidden: bool = False  # the steps hold the hidden fields, too
 
 
 class CpuRollouts:
@@ -296,8 +297,8 @@ def lane_steps(plan: Plan, lane: int, columns: Mapping[str, Any], places: Layout
     kind = np.int64 if plan.policy.count is not None else np.float64
     return Steps(
         num_envs=plan.num_envs,
-        after=places.split(mine["after"], hidden=False),
-        before=places.split(mine["before"], hidden=False),
+        after=places.split(mine["after"], hidden=plan.hidden),
+        before=places.split(mine["before"], hidden=plan.hidden),
         action=np.ascontiguousarray(mine["action"].astype(kind)),
         terminated=mine["terminated"],
         truncated=mine["truncated"],

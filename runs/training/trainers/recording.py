@@ -33,7 +33,7 @@ class RecordingVecEnv(VecEnv):
     ``SubprocVecEnv`` takes 2 to 5 times the work per step.
     """
 
-    def __init__(self, spec: EnvSpec, num_envs: int) -> None:
+    def __init__(self, spec: EnvSpec, num_envs: int, *, hidden: bool = False) -> None:
         one = flat_env(spec)
         try:
             spaces = one.observation_space, one.action_space
@@ -41,6 +41,7 @@ class RecordingVecEnv(VecEnv):
             one.close()
         self.batch = make_batched(spec, num_envs)
         self._spec = spec
+        self._hidden = hidden
         self._transitions: list[Transition] = []
         self._taken: list[npt.NDArray[Any]] = []
         super().__init__(num_envs, *spaces)
@@ -70,7 +71,7 @@ class RecordingVecEnv(VecEnv):
         return self._typed(step.observation), nothing, done, infos
 
     def take(self) -> Steps:
-        """Returns the steps since the last call, time-major, without hidden fields."""
+        """Returns the steps since the last call, time-major; hidden fields if so made."""
         steps = steps_of_columns(
             np.concatenate([step.before for step in self._transitions]),
             np.concatenate([step.after for step in self._transitions]),
@@ -81,7 +82,7 @@ class RecordingVecEnv(VecEnv):
             truncated=[step.truncated for step in self._transitions],
             starts=[step.starts for step in self._transitions],
             native_reward=[step.native_reward for step in self._transitions],
-            hidden=False,
+            hidden=self._hidden,
         )
         self._transitions.clear()
         self._taken.clear()

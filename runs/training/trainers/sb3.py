@@ -51,7 +51,8 @@ class Sb3:
         """Returns the trained policy, or what the reward program did wrong."""
         # Two threads made both algorithms more than twice as slow on nets of this size.
         torch.set_num_threads(1)
-        recorder = RecordingVecEnv(order.env, int(order.hyperparams["n_envs"]))
+        count = int(order.hyperparams["n_envs"])
+        recorder = RecordingVecEnv(order.env, count, hidden=order.hidden)
         try:
             return self._train(order, recorder, reward, watch)
         finally:

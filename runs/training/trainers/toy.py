@@ -68,7 +68,7 @@ def _search(
         drawn = belief.mean + belief.deviation * rng.standard_normal((len(envs), size))
         policies = [_policy(spec, weights) for weights in drawn]
         starts = rng.integers(2**31, 3 * 2**30, size=int(order.hyperparams["episodes"])).tolist()
-        rows = _play(envs, policies, order.env, starts)
+        rows = _play(envs, policies, order, starts)
         steps += rows.rows
         batch = reward.rewards(rows, carry=True)
         if isinstance(batch, Failure):
@@ -129,14 +129,14 @@ def _policy(spec: PolicySpec, weights: FloatArray) -> Policy:
     return Policy(spec, arrays)
 
 
-def _play(envs: list[Recorder], policies: list[Policy], spec: EnvSpec, seeds: list[int]) -> Steps:
+def _play(envs: list[Recorder], policies: list[Policy], order: Order, seeds: list[int]) -> Steps:
     """Plays each policy in its environment, from the same starts, one time limit of steps each."""
     rows: list[Row] = []
     actions: list[npt.NDArray[Any]] = []
     ends: list[tuple[bool, bool]] = []
     for seed in seeds:
         observations = [env.reset(seed=seed)[0] for env in envs]
-        for _ in range(spec.max_steps):
+        for _ in range(order.env.max_steps):
             for i, env in enumerate(envs):
                 action = policies[i](observations[i])
                 observations[i], _, terminated, truncated, info = env.step(action)
@@ -149,9 +149,9 @@ def _play(envs: list[Recorder], policies: list[Policy], spec: EnvSpec, seeds: li
     return steps_of(
         rows,
         len(envs),
-        spec,
+        order.env,
         action=np.array(actions),
         terminated=terminated_,
         truncated=truncated_,
-        hidden=False,
+        hidden=order.hidden,
     )

@@ -18,7 +18,8 @@ from rewardsmith.runs.records import TrainingReport, Unit
 from rewardsmith.runs.training import files
 from rewardsmith.runs.training.curve import curve_seeds
 from rewardsmith.runs.training.files import finished, write_unit
-from rewardsmith.runs.training.job import run_job, visible
+from rewardsmith.runs.training.gating import visible
+from rewardsmith.runs.training.job import run_job
 from rewardsmith.runs.training.presets import hyperparams
 from rewardsmith.runs.training.trainers import find_trainer
 from rewardsmith.runs.training.trajectories import load_episodes
