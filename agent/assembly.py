@@ -19,6 +19,7 @@ from rewardsmith.agent.models import make_model
 from rewardsmith.agent.proving import Prover
 from rewardsmith.agent.recorded import RecordedModel, ReplayModel
 from rewardsmith.agent.roles import settings_for
+from rewardsmith.agent.shaping import completed, wish_of
 from rewardsmith.envs.collect import concat
 from rewardsmith.envs.step import Steps
 from rewardsmith.envs.task import Task
@@ -153,13 +154,15 @@ def _checker(bank: Bank, task: Task, config: RunConfig) -> Check:
     from rewardsmith.sandbox.check import CheckReport, check
 
     sample: list[Steps] = []
+    wish = wish_of(config)
     lock = threading.Lock()
 
     def checked(program: str) -> CheckReport:
         with lock:
             if not sample:
                 sample.append(random_steps(bank, task, config.seed))
-        return check(program, task.env, sample[0], sandbox=config.confinement)
+        report = check(program, task.env, sample[0], sandbox=config.confinement)
+        return completed(report, task, wish, lambda: bank.episodes(policy=RANDOM))
 
     return checked
 

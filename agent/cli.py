@@ -10,7 +10,14 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from rewardsmith.agent.flags import SANDBOXES, UNSANDBOXED, given, limit_flags, shared_flags
+from rewardsmith.agent.flags import (
+    SANDBOXES,
+    SHAPING,
+    UNSANDBOXED,
+    given,
+    limit_flags,
+    shared_flags,
+)
 from rewardsmith.agent.stopping import stoppable
 from rewardsmith.errors import Interrupted, RewardsmithError, StoreError
 
@@ -146,18 +153,21 @@ def show(run: RunPath, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def check(
+def check(  # noqa: PLR0913  (one for each flag)
     file: Annotated[Path, typer.Argument(metavar="FILE", help="a reward program")],
     env: EnvId,
     card: CardPath = None,
     sandbox: Annotated[str, typer.Option(help=SANDBOXES)] = "auto",
+    shaping: Annotated[str | None, typer.Option(help=SHAPING)] = None,
     yes: Annotated[bool, typer.Option("--yes-run-unsandboxed", help=UNSANDBOXED)] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a reward program against the contract, in its worker."""
     from rewardsmith.agent.single import check_file
 
-    facts, text = check_file(file, env, card=card, sandbox=sandbox, yes=yes, view=_view())
+    facts, text = check_file(
+        file, env, card=card, sandbox=sandbox, shaping=shaping, yes=yes, view=_view()
+    )
     _print(facts, text, as_json)
     if facts["failure"] is not None:
         raise typer.Exit(1)

@@ -12,9 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from rewardsmith.errors import ConfigError
 from rewardsmith.sandbox.guarantees import asked, required
+from rewardsmith.sandbox.shaping import parse_shaping
 
 StrategyName = Literal["greedy", "eureka", "iid"]
 SandboxName = Literal["auto", "docker", "bubblewrap", "process", "none"]
+
+BY_DESIGNER = "designer"
 
 # What may differ between two starts of the same run: where it lies, its limits, its helpers.
 NOT_IDENTITY = {
@@ -45,6 +48,8 @@ class RunConfig(BaseModel):
     critic_rounds: int | None = Field(None, ge=0, le=3)  # None: 1, or 0 for the local model
     repair_turns: int = Field(1, ge=0, le=3)
     audit_rejected: float = Field(0.0, ge=0, le=1)  # share of the refused that train all the same
+    shaping: str | None = None  # operators over components; "designer" leaves the choice to it
+    subgoals: bool = False  # ask the designer for subgoals
 
     algo: str | None = None  # None: the task's preset
     hyperparams: Path | None = None
@@ -83,6 +88,14 @@ class RunConfig(BaseModel):
             raise ValueError(str(error)) from error
         return value
 
+    @field_validator("shaping")
+    @classmethod
+    def _spelled(cls, value: str | None) -> str | None:
+        try:
+            return value if value is None or value == BY_DESIGNER else parse_shaping(value).text
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+
     @property
     def confinement(self) -> str:
         """The sandbox and what it must hold, as one text that every job is given."""
@@ -102,6 +115,9 @@ class RunConfig(BaseModel):
         kept = self.model_dump(mode="json", exclude=NOT_IDENTITY)
         if not self.rungs:
             del kept["rungs"]  # without them a run is what it was before there were any
+        for key in ("shaping", "subgoals"):
+            if not kept[key]:
+                del kept[key]
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -13,6 +13,7 @@ from rewardsmith.runs.records import Candidate, Critique, Evidence, Inspection
 from rewardsmith.sandbox.check import CheckReport
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.program import RewardProgram
+from rewardsmith.sandbox.shaping import Shaping
 
 Ask = Callable[[Request], Reply]
 Check = Callable[[str], CheckReport]
@@ -55,6 +56,7 @@ class Draft:
     critiques: tuple[Critique, ...] = ()
     templates: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    shaping: Shaping | None = None
 
     @property
     def worth(self) -> int:
@@ -68,7 +70,8 @@ class Draft:
 
     def record(self, candidate: str) -> dict[str, object]:
         """Returns the facts of the journal's ``designed`` event."""
-        return {
+        shaped = {} if self.shaping is None else {"shaping": self.shaping.model_dump(mode="json")}
+        return shaped | {
             "candidate": candidate,
             "program": self.source,
             "written": self.written if self.written != self.source else None,
@@ -210,4 +213,5 @@ def _judged(
         notes=report.notes,
         templates=templates,
         evidence=found.evidence,
+        shaping=report.shaping,
     )

@@ -10,6 +10,7 @@ import typer
 SANDBOXES = "auto, docker, bubblewrap, process or none"
 REQUIRE = "refuse a sandbox that does not hold this, e.g. memory=hard,cpu=hard"
 UNSANDBOXED = "let --sandbox none run where nobody sits at a terminal"
+SHAPING = "operators over components, e.g. combine=geomean,squash=clip(-1,1), or: designer"
 FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--env", "env", str, "environment: a built-in task, any gymnasium.make id, or package:Id"),
     ("--card", "card", Path, "YAML card that names the fields of an environment of your own"),
@@ -24,6 +25,8 @@ FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--critic-rounds", "critic_rounds", int, "rounds of the critic before training, 0 to 3"),
     ("--repair-turns", "repair_turns", int, "turns to mend an answer that breaks the contract"),
     ("--audit-rejected", "audit_rejected", float, "share of the refused to train all the same"),
+    ("--shaping", "shaping", str, SHAPING),
+    ("--subgoals", "subgoals", bool, "ask the designer for subgoals, and tell where episodes stop"),
     ("--algo", "algo", str, "ppo, fast (ppo in JAX), sac, a2c, td3, ddpg, dqn or module:attr"),
     ("--hyperparams", "hyperparams", Path, "YAML with hyperparameters over the task's preset"),
     ("--steps", "steps", int, "environment steps per training"),

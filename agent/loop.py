@@ -148,7 +148,7 @@ class Agent:
         for item in self.store.state().candidates:
             if item.generation > number or item.program is None or not sound(item):
                 continue
-            twin = seen.setdefault(_normal_form(item.program), item.id)
+            twin = seen.setdefault(_normal_form(item), item.id)
             if twin != item.id and item.generation == number and not _noted(item, DUPLICATE):
                 evidence = Evidence(
                     probe=DUPLICATE,
@@ -269,14 +269,14 @@ def _of(state: RunState, number: int) -> tuple[Candidate, ...]:
     return tuple(item for item in state.candidates if item.generation == number)
 
 
-def _normal_form(program: str) -> str:
-    """Returns the program without comments, layout and docstrings."""
-    tree = ast.parse(program)
+def _normal_form(candidate: Candidate) -> str:
+    """Returns the program without comments, layout and docstrings, with what is made of it."""
+    tree = ast.parse(candidate.program or "")
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [item for item in body if not _is_text(item)]  # type: ignore[attr-defined]
-    return ast.dump(tree)
+    return ast.dump(tree) + (candidate.shaping.text if candidate.shaping else "")
 
 
 def _is_text(node: ast.AST) -> bool:

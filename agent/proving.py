@@ -59,7 +59,7 @@ class Recipe:
         rows = [
             (f"{group}.{item.id}", unit)
             for item in candidates
-            for unit in self.units(item.id, item.program, group, count, mode=item.mode)
+            for unit in self.units(item.id, item.program, group, count, **evaluated(item))
         ]
         return sorted(rows, key=lambda row: row[1].seed)
 
@@ -77,13 +77,18 @@ class Recipe:
         """Returns the units of the final comparison: best, human, random, paired by seed."""
         arms: list[tuple[str, Unit]] = []
         if best is not None:
-            units = self.units("final.best", best.program, "final", count, mode=best.mode)
+            units = self.units("final.best", best.program, "final", count, **evaluated(best))
             arms += [("final.best", unit) for unit in units]
         if self.task.human_reward:
             units = self.units("final.human", None, "final", count)
             arms += [("final.human", unit) for unit in units]
         units = self.units("final.random", None, "final", count, steps=0)
         return arms + [("final.random", unit) for unit in units]
+
+
+def evaluated(candidate: Candidate) -> dict[str, Any]:
+    """Returns what a unit says of how its program is evaluated, beside the program itself."""
+    return {"mode": candidate.mode, "shaping": candidate.shaping}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from rewardsmith.agent.assembly import random_steps
 from rewardsmith.agent.choices import configured_task, executor_of, recipe_of
 from rewardsmith.agent.config import RunConfig, make_config
+from rewardsmith.agent.shaping import Wish, completed, wish_of
 from rewardsmith.agent.walls import announce
 from rewardsmith.envs.card import card_text
 from rewardsmith.envs.registry import find_task, task_ids
@@ -17,41 +18,60 @@ from rewardsmith.envs.task import Task
 from rewardsmith.errors import ConfigError
 from rewardsmith.runs.records import TrainingReport, Unit
 from rewardsmith.runs.stats import interval
+from rewardsmith.sandbox.check import CheckReport
+from rewardsmith.sandbox.shaping import parse_shaping
 
 View = Callable[..., None]
 Facts = dict[str, Any]
 
 
-def check_file(
+def check_file(  # noqa: PLR0913  (one for each flag)
     file: Path,
     env: str,
     *,
     card: Path | None = None,
     sandbox: str = "auto",
+    shaping: str | None = None,
     yes: bool = False,
     view: View,
 ) -> tuple[Facts, str]:
     """Returns what the contract check says of a program, as a document and as text.
 
+    A shaping (the one given, or the one that the program's mark asks for) is tried with it.
+
     Raises:
         ConfigError: the file cannot be read, or the environment is unknown.
         SandboxUnavailable: this machine cannot confine reward code.
     """
-    from rewardsmith.sandbox.check import check
-
+    if shaping is not None:
+        parse_shaping(shaping)  # misspelled: said before anything is played
+    wish = Wish(shaping, sandbox=sandbox)
     task, source = find_task(env, card=card), _read(file)
     announce(sandbox, view, yes=yes)
-    report = check(source, task.env, recorded_steps(task), sandbox=sandbox)
+    report = _checked(source, task, wish)
     facts = {
         "file": str(file),
         "env": env,
         "failure": report.failure.model_dump(mode="json") if report.failure else None,
         "mode": report.mode,
         "components": list(report.components),
+        "shaping": report.shaping.text if report.shaping else None,
+        "subgoals": list(report.subgoals),
         "rewrites": list(report.rewrites),
         "notes": list(report.notes),
     }
     return facts, _check_text(facts)
+
+
+def _checked(source: str, task: Task, wish: Wish) -> CheckReport:
+    """Returns the contract check of a program, completed by its shaping and its subgoals."""
+    from rewardsmith.runs.bank import RANDOM, Bank
+    from rewardsmith.sandbox.check import check
+
+    with tempfile.TemporaryDirectory(prefix="bank-") as folder:
+        bank = Bank(Path(folder))
+        report = check(source, task.env, random_steps(bank, task, 0), sandbox=wish.sandbox)
+        return completed(report, task, wish, lambda: bank.episodes(policy=RANDOM))
 
 
 def recorded_steps(task: Task) -> Steps:
@@ -72,9 +92,9 @@ def train_file(reward: Path | None, flags: Mapping[str, Any], *, view: View) -> 
     task = configured_task(config)
     if reward is not None:
         announce(config.confinement, view, yes=config.yes_run_unsandboxed)
-    program, mode = _checked_program(reward, task, config)
+    program, how = _checked_program(reward, task, config)
     units = recipe_of(task, config).units(
-        "train", program, "final", max(1, config.final_seeds), mode=mode
+        "train", program, "final", max(1, config.final_seeds), **how
     )
     reports = _train(units, config, view)
     return _train_facts(reward, config, units, reports)
@@ -108,15 +128,19 @@ def show_card(env: str, card: Path | None) -> tuple[Facts, str]:
     return {"env": env, "text": task.text, "fields": fields}, card_text(task.env)
 
 
-def _checked_program(reward: Path | None, task: Task, config: RunConfig) -> tuple[str | None, str]:
+def _checked_program(
+    reward: Path | None, task: Task, config: RunConfig
+) -> tuple[str | None, dict[str, Any]]:
+    """Returns a program, and what a unit says of how it is evaluated."""
+    wish = wish_of(config)
     if reward is None:
-        return None, "batched"
-    from rewardsmith.sandbox.check import check
-
-    report = check(_read(reward), task.env, recorded_steps(task), sandbox=config.confinement)
+        if wish.chosen is not None:
+            raise ConfigError("--shaping is of a program's components; give one with --reward")
+        return None, {}
+    report = _checked(_read(reward), task, wish)
     if report.failure is not None:
         raise ConfigError(f"{reward} breaks the reward contract: {report.failure.text}")
-    return report.source, report.mode
+    return report.source, {"mode": report.mode, "shaping": report.shaping}
 
 
 def _train(units: tuple[Unit, ...], config: RunConfig, view: View) -> list[TrainingReport]:
@@ -168,7 +192,10 @@ def _check_text(facts: Facts) -> str:
     if facts["failure"]:
         return "\n".join([*lines, f"{facts['failure']['kind']}: {facts['failure']['text']}"])
     names = ", ".join(facts["components"]) or "none"
-    return "\n".join([*lines, f"the contract holds ({facts['mode']}); components: {names}"])
+    lines += [f"the contract holds ({facts['mode']}); components: {names}"]
+    lines += [f"shaping: {facts['shaping']}"] if facts["shaping"] else []
+    lines += [f"subgoals: {', '.join(facts['subgoals'])}"] if facts["subgoals"] else []
+    return "\n".join(lines)
 
 
 def _read(path: Path) -> str:

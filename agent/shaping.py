@@ -1,0 +1,75 @@
+"""What goes beside the programs of a run: the shaping that was asked for, and subgoals."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rewardsmith.agent.config import BY_DESIGNER, RunConfig
+from rewardsmith.envs.collect import concat
+from rewardsmith.envs.fitness import load_fitness
+from rewardsmith.envs.step import Episode
+from rewardsmith.envs.task import Task
+from rewardsmith.sandbox.check import CheckReport
+from rewardsmith.sandbox.program import declared_shaping
+from rewardsmith.sandbox.shaping import Shaping, parse_shaping
+from rewardsmith.sandbox.subgoals import declares
+
+Episodes = Callable[[], tuple[Episode, ...]]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user asks for beside rewards; by default each program's own mark decides."""
+
+    shaping: str | None = None  # as spelled, or "designer"
+    subgoals: bool = False
+    rungs: bool = False  # whether trainings stop on the way
+    sandbox: str = "auto"
+
+    @property
+    def chosen(self) -> Shaping | None:
+        """The shaping that stands above what programs ask for."""
+        own = self.shaping in (None, BY_DESIGNER)
+        return None if own else parse_shaping(self.shaping or "")
+
+
+def wish_of(config: RunConfig) -> Wish:
+    """Returns what a configuration asks for beside rewards."""
+    return Wish(config.shaping, config.subgoals, bool(config.rungs), config.confinement)
+
+
+def completed(report: CheckReport, task: Task, wish: Wish, episodes: Episodes) -> CheckReport:
+    """Returns the contract check's report with shaping and subgoals, where there are any.
+
+    Args:
+        report: of the contract check.
+        task: whose rewards they are.
+        wish: what the user asks for.
+        episodes: gives those of an untrained policy, from which references are taken.
+
+    Raises:
+        ConfigError: the user's shaping is misspelled.
+        SandboxUnavailable: this machine cannot confine the program.
+    """
+    if report.failure is not None or not _asked_for(report.source, wish):
+        return report
+    from rewardsmith.runs.training.gating import visible
+    from rewardsmith.sandbox.shaped_check import Beside, shaped_check
+
+    found = episodes()
+    beside = Beside(wish.chosen, wish.subgoals, _no_gate(task, wish, found))
+    steps = visible(concat(found), task.env)
+    return shaped_check(report, beside, task.env, steps, sandbox=wish.sandbox)
+
+
+def _asked_for(source: str, wish: Wish) -> bool:
+    marked = declared_shaping(source) is not None or declares(source)
+    return marked or wish.subgoals or wish.chosen is not None
+
+
+def _no_gate(task: Task, wish: Wish, episodes: tuple[Episode, ...]) -> str | None:
+    """Returns why no component can wait for success, None where one can."""
+    if wish.rungs:
+        return "trainings stop at rungs here, and a gate does not remember successes over them"
+    if load_fitness(task.fitness)(episodes[0]).success is None:
+        return "how this task is judged tells no success"
+    return None
