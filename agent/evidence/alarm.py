@@ -126,7 +126,8 @@ def _reached(
     best = max(end, *others) if others else end
     if not random and not others:
         return Reached(first, end, best, None)
-    start = float(np.mean(random)) if random else min(first, *others)
+    # A bad one among the others is no start: it may have learned the opposite.
+    start = float(np.mean(random) if random else min(first, np.quantile(others, 0.25)))
     # The luck of untrained episodes is no gain.
     possible = max(best - start, 2 * float(np.std(random)) if random else 0.0)
     gain = (end - start) / possible if possible > 0.0 else 0.0

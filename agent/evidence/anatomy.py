@@ -53,11 +53,11 @@ def anatomy(
     found = clusters(bad)
     ranges, spreads = usual_ranges(episodes, bad), spreads_of(episodes)
     columns = columns_for(episodes, parameter_names(program or ""), spreads)
-    told = [(item, events_of(item.medoid, ranges, spreads)) for item in found]
+    told = [(item, events_of(item.medoid, ranges)) for item in found]
     good = best(episodes)
     tables = [_shown(item, events, columns) for item, events in told]
     if good not in (item.medoid for item in found):
-        steps = rows_around(good.length, jumps(good, spreads))
+        steps = rows_around(good.length, jumps(good))
         tables.append(table(good, "the best episode", columns, steps))
     notes = [_note(item, events, len(episodes)) for item, events in told]
     sums = _sums(episodes)
@@ -76,10 +76,10 @@ def anatomy(
     )
 
 
-def events_of(episode: Judged, ranges: Ranges, spreads: Mapping[str, float]) -> tuple[Event, ...]:
+def events_of(episode: Judged, ranges: Ranges) -> tuple[Event, ...]:
     """Returns what happens in an episode: a field out of its usual range, jumps of components."""
     unusual = first_unusual(episode, ranges)
-    return (*((unusual,) if unusual else ()), *jumps(episode, spreads))
+    return (*((unusual,) if unusual else ()), *jumps(episode))
 
 
 def deltas(before: Mapping[str, Any], now: Mapping[str, Any], spreads: Mapping[str, float]) -> str:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from rewardsmith.agent.evidence.judged import Judged
-from rewardsmith.envs.task import FloatArray
+from rewardsmith.envs.task import BoolArray, FloatArray
 from rewardsmith.prompts.render import number
 
 _TAIL = 0.01  # of the values on either side are unusual
 _MARGIN = 0.1  # of the usual range's width, beyond it
-_LASTING = 3  # steps out of range
+_LASTING = 3  # steps out of range, at least
+_LONG = 0.02  # of an episode
+_SMALL = 0.05  # of the largest change: no jump
 
 
 @dataclass(frozen=True)
@@ -43,34 +45,50 @@ def usual_ranges(episodes: Sequence[Judged], bad: Sequence[Judged]) -> Ranges:
 
 
 def first_unusual(episode: Judged, ranges: Ranges) -> Event | None:
-    """Returns the first time that a field leaves its usual range for three steps, or None."""
+    """Returns the first time that a field leaves its usual range to stay out, None for never.
+
+    It stays out for a fiftieth of the episode or to its end, and for three steps at least. What
+    begins outside has to have come in before: the first steps are like no others.
+    """
     found = []
     for name, (low, high) in ranges.items():
         out = (episode.columns[name] < low) | (episode.columns[name] > high)
-        held = np.convolve(out, np.ones(_LASTING), "valid") == _LASTING
-        if held.any():
-            between = f"leaves its usual range, {number(low)} to {number(high)}"
-            found.append(Event(int(np.argmax(held)), name, between))
+        step = _first_leave(out)
+        if step is not None:
+            between = f"leaves its usual range, {number(low)} to {number(high)},"
+            found.append(Event(step, name, between))
     return min(found, key=lambda event: event.step, default=None)
 
 
-def jumps(episode: Judged, spreads: Mapping[str, float], count: int = 2) -> tuple[Event, ...]:
+def _first_leave(out: BoolArray) -> int | None:
+    """The first step from which on it is out for long, having been in before; None for none."""
+    edges = np.flatnonzero(np.diff(out.astype(np.int8))) + 1
+    ends = (*edges[1:], len(out))
+    for start, end in zip(edges, ends, strict=False):
+        last = int(end) == len(out)
+        lasting = _LASTING if last else max(_LASTING, round(_LONG * len(out)))
+        if out[start] and end - start >= lasting:
+            return int(start)
+    return None
+
+
+def jumps(episode: Judged, count: int = 2) -> tuple[Event, ...]:
     """Returns the largest changes of components from one step to the next, largest first.
 
     Args:
         episode: where to look.
-        spreads: standard deviation of each component over all episodes: what a change is large by.
-        count: at most as many, one for each component.
+        count: at most as many, one for each component; much smaller ones are none.
     """
     found = []
     for name in episode.components:
         change = np.diff(episode.columns[name])
-        if spreads.get(name, 0.0) > 0.0 and len(change) and np.abs(change).max() > 0.0:
+        if len(change) and np.abs(change).max() > 0.0:
             at = int(np.argmax(np.abs(change)))
-            size = float(abs(change[at]) / spreads[name])
-            text = f"changes by {number(float(change[at]))}"
-            found.append((size, Event(at + 1, name, text)))
-    return tuple(event for _, event in sorted(found, key=lambda item: -item[0])[:count])
+            event = Event(at + 1, name, f"changes by {number(float(change[at]))}")
+            found.append((float(abs(change[at])), event))
+    least = _SMALL * max((size for size, _ in found), default=0.0)
+    largest = sorted((item for item in found if item[0] >= least), key=lambda item: -item[0])
+    return tuple(event for _, event in largest[:count])
 
 
 def spreads_of(episodes: Sequence[Judged]) -> Mapping[str, float]:

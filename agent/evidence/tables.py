@@ -6,6 +6,7 @@ import numpy as np
 
 from rewardsmith.agent.evidence.events import Event
 from rewardsmith.agent.evidence.judged import REWARD, Judged
+from rewardsmith.envs.task import FloatArray
 from rewardsmith.prompts.facts import EpisodeTable
 from rewardsmith.prompts.render import number
 
@@ -14,6 +15,7 @@ _UNIFORM = 8
 _LATE = (0.9, 0.95, 0.98)  # of the episode: where it ends is worth more rows
 _FIELDS = 5
 _COMPONENTS = 4
+_NOTHING = 1e-5
 
 
 def rows_around(length: int, events: Iterable[Event]) -> tuple[int, ...]:
@@ -67,10 +69,15 @@ def table(
     summary = episode.summary
     head = f"{title} ({summary.outcome}, {episode.length} steps, fitness {number(summary.fitness)})"
     rows = tuple(
-        (str(step), *(number(float(episode.columns[name][step])) for name in columns))
-        for step in steps
+        (str(step), *(_shown(episode.columns[name], step) for name in columns)) for step in steps
     )
     return EpisodeTable(head, ("step", *columns), rows)
+
+
+def _shown(column: FloatArray, step: int) -> str:
+    """The value at a step; what is nothing beside the column's largest is 0, not its rounding."""
+    value = float(column[step])
+    return number(0.0 if abs(value) < _NOTHING * np.abs(column).max() else value)
 
 
 def _size(name: str, episodes: Sequence[Judged]) -> float:

@@ -59,6 +59,12 @@ def test_a_fast_learner_on_a_plateau_is_honest_against_the_untrained_policy() ->
     assert found.score == 0.0
 
 
+def test_another_reward_that_taught_the_opposite_makes_no_gain_of_nothing() -> None:
+    report = training(NOISE, bounce=RISING)
+    found = alarm([report], others=[-200.0, 3.0, 2.0, 2.5, 3.0, 90.0])
+    assert found.verdict == "warn"
+
+
 def test_a_return_that_creeps_up_on_a_plateau_warns_of_nothing() -> None:
     creeping = [10.0 + 0.01 * i for i in range(10)]
     assert alarm([training(NOISE, run=creeping)]).verdict == "pass"

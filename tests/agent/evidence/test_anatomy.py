@@ -4,7 +4,7 @@ from training_rig import episode, summary
 from rewardsmith.agent.evidence.anatomy import anatomy
 from rewardsmith.agent.evidence.events import first_unusual, jumps, spreads_of, usual_ranges
 from rewardsmith.agent.evidence.judged import Judged, best, failed, judged
-from rewardsmith.agent.evidence.tables import FEWEST, MOST, columns_for, rows_around
+from rewardsmith.agent.evidence.tables import FEWEST, MOST, columns_for, rows_around, table
 from rewardsmith.envs.task import ActionSpec, EnvSpec, Field
 from rewardsmith.runs.records import Evidence
 from rewardsmith.sandbox.reward import RewardBatch
@@ -83,16 +83,32 @@ def test_where_all_fail_their_first_halves_say_what_is_usual() -> None:
     assert event.step == 40
 
 
+def test_what_begins_out_of_range_has_not_left_it() -> None:
+    column = np.array([9.0, 9.0, 9.0, 1.0, 1.0, 1.0, 9.0, 1.0, 9.0, 9.0, 9.0])
+    one = Judged(summary(0.0), {"height": column})
+    event = first_unusual(one, {"height": (0.0, 2.0)})
+    assert event is not None
+    assert event.step == 8
+    assert (
+        first_unusual(Judged(summary(0.0), {"height": column[:8]}), {"height": (0.0, 2.0)}) is None
+    )
+
+
+def test_a_change_that_is_small_beside_the_largest_is_no_jump() -> None:
+    columns = {"reward.big": np.array([0.0, 1.0]), "reward.small": np.array([0.0, 0.01])}
+    assert [event.column for event in jumps(Judged(summary(0.0), columns))] == ["reward.big"]
+
+
 def test_the_largest_change_of_a_component_is_found_with_its_step() -> None:
     some = run(None, 40)
-    (event,) = jumps(some[1], spreads_of(some))
+    (event,) = jumps(some[1])
     assert (event.step, event.column, event.text) == (49, "reward.alive", "changes by -5.5")
-    assert jumps(some[0], spreads_of(some)) == ()
+    assert jumps(some[0]) == ()
 
 
 def test_a_table_has_12_to_20_rows_and_ends_with_the_last_step() -> None:
     some = run(40)
-    (event,) = jumps(some[0], spreads_of(some))
+    (event,) = jumps(some[0])
     for length in (12, 13, 50, 1000):
         rows = rows_around(length, [event])
         assert FEWEST <= len(rows) <= MOST
@@ -102,7 +118,7 @@ def test_a_table_has_12_to_20_rows_and_ends_with_the_last_step() -> None:
 
 def test_a_table_has_more_rows_in_the_last_tenth_and_around_events() -> None:
     some = run(40)
-    (event,) = jumps(some[0], spreads_of(some))
+    (event,) = jumps(some[0])
     rows = rows_around(1000, [event])
     assert {48, 49, 50} <= set(rows)
     assert sum(row >= 899 for row in rows) >= 4
@@ -121,12 +137,17 @@ def test_fields_that_the_program_reads_come_first_and_constant_ones_never() -> N
     assert columns_for(some, ["speeds"], moving)[:3] == ("speeds[0]", "speeds[1]", "height")
 
 
+def test_what_is_nothing_beside_the_largest_value_is_shown_as_nothing() -> None:
+    one = Judged(summary(0.0, length=2), {"height": np.array([1.0, 1e-9])})
+    assert table(one, "t", ["height"], (0, 1)).rows == (("0", "1"), ("1", "0"))
+
+
 def test_clusters_events_and_tables_are_told() -> None:
     found = anatomy(run(None, 40, 42, 44), program="def compute_reward(height):\n    pass\n")
     (cluster,) = found.facts["clusters"]
     assert cluster["seeds"] == [1, 2, 3]
     assert cluster["outcomes"] == {"fell": 3}
-    assert [table["title"].split(" (")[0] for table in found.facts["tables"]] == [
+    assert [item["title"].split(" (")[0] for item in found.facts["tables"]] == [
         "a typical failure, one of 3 alike",
         "the best episode",
     ]
