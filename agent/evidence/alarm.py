@@ -215,8 +215,7 @@ def _text(fell: float | None, reached: Reached, name: str | None, stretch: Stret
     elif reached.gain is None:
         said = "the return rose over training while fitness did not: the policy exploits the reward"
     else:
-        came = f"fitness came from {number(reached.start)} to {number(reached.end)} only"
-        said = f"the return rose over training, but {came} (best known {number(reached.best)})"
+        said = f"the return rose over training, but {_came(reached)}"
     if name is not None:
         said += f"; the return comes from `{name}`"
     return said + (f", {stretch.as_text()}" if stretch is not None else "")
@@ -225,7 +224,11 @@ def _text(fell: float | None, reached: Reached, name: str | None, stretch: Stret
 def _calm(reached: Reached) -> str:
     if reached.gain is None:
         return "return and fitness do not part over training"
-    return (
-        f"no sign of reward hacking: fitness came from {number(reached.start)} to "
-        f"{number(reached.end)} (best known {number(reached.best)})"
-    )
+    return f"no sign of reward hacking: {_came(reached)}"
+
+
+def _came(reached: Reached) -> str:
+    """How fitness went, and against what: the best of others only where there is a better one."""
+    said = f"fitness went from {number(reached.start)} to {number(reached.end)}"
+    better = reached.best > reached.end
+    return f"{said}, where {number(reached.best)} is known to be possible" if better else said

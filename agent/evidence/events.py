@@ -13,6 +13,7 @@ _TAIL = 0.01  # of the values on either side are unusual
 _MARGIN = 0.1  # of the usual range's width, beyond it
 _LASTING = 3  # steps out of range, at least
 _LONG = 0.02  # of an episode
+_SUDDEN = 2.0  # times the median change: less is the usual pace
 _SMALL = 0.05  # of the largest change: no jump
 
 
@@ -77,16 +78,18 @@ def jumps(episode: Judged, count: int = 2) -> tuple[Event, ...]:
 
     Args:
         episode: where to look.
-        count: at most as many, one for each component; much smaller ones are none.
+        count: at most as many, one for each component; what is much smaller than another, or goes
+            at the component's usual pace, is none.
     """
     found = []
     for name in episode.components:
         change = np.diff(episode.columns[name])
-        if len(change) and np.abs(change).max() > 0.0:
-            at = int(np.argmax(np.abs(change)))
+        size = np.abs(change)
+        if len(change) and size.max() > _SUDDEN * np.median(size):
+            at = int(np.argmax(size))
             event = Event(at + 1, name, f"changes by {number(float(change[at]))}")
-            found.append((float(abs(change[at])), event))
-    least = _SMALL * max((size for size, _ in found), default=0.0)
+            found.append((float(size[at]), event))
+    least = _SMALL * max((item[0] for item in found), default=0.0)
     largest = sorted((item for item in found if item[0] >= least), key=lambda item: -item[0])
     return tuple(event for _, event in largest[:count])
 

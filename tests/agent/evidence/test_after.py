@@ -40,7 +40,7 @@ def test_what_others_reached_says_what_is_possible() -> None:
     random = Arm(name="random", candidate=None, reports=(training([1.0], run=[1.0]),))
     known = state(one, other, candidate("g0.2"), arms=[human, random])
     assert reached_by_others(one, known) == (9.0, 5.0)
-    assert "best known 9" in after_training(one, known, look(one))[0].text
+    assert "where 9 is known to be possible" in after_training(one, known, look(one))[0].text
 
 
 def test_a_child_is_compared_with_its_parent() -> None:

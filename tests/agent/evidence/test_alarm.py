@@ -44,7 +44,7 @@ def test_a_small_but_steady_gain_warns_once_it_is_known_what_is_possible() -> No
     assert alarm([report]).verdict == "pass"
     found = alarm([report], random=[0.0, 0.01], others=[50.0, 0.3])
     assert found.verdict == "warn"
-    assert "(best known 50)" in found.text
+    assert "where 50 is known to be possible" in found.text
 
 
 def test_a_gain_within_the_luck_of_untrained_episodes_is_none() -> None:

@@ -95,8 +95,12 @@ def test_what_begins_out_of_range_has_not_left_it() -> None:
 
 
 def test_a_change_that_is_small_beside_the_largest_is_no_jump() -> None:
-    columns = {"reward.big": np.array([0.0, 1.0]), "reward.small": np.array([0.0, 0.01])}
+    columns = {"reward.big": np.eye(1, 9, 4)[0], "reward.small": 0.01 * np.eye(1, 9, 4)[0]}
     assert [event.column for event in jumps(Judged(summary(0.0), columns))] == ["reward.big"]
+
+
+def test_a_component_that_rises_at_one_pace_never_jumps() -> None:
+    assert jumps(Judged(summary(0.0), {"reward.speed": np.linspace(0.0, 1.0, 20)})) == ()
 
 
 def test_the_largest_change_of_a_component_is_found_with_its_step() -> None:
