@@ -49,7 +49,8 @@ class SyntheticModel:
 
     def _program(self, request: Request) -> str:
         generator = random.Random(_digest(request, self._seed))
-        fields = fields_in("\n".join(m.content for m in request.messages if m.role != "assistant"))
+        told = [m.content for m in request.messages if m.role == "user"]
+        fields = fields_in(told[-1])  # those before are worked examples, with other cards
         terms = draw_terms(fields, generator)
         return f"A draw from a grammar, made by no language model.\n\n{program(terms)}"
 

@@ -55,6 +55,13 @@ def test_every_drawn_program_gives_a_total_and_components_per_environment() -> N
         assert np.isfinite(total).all()
 
 
+def test_the_names_in_a_worked_example_are_not_those_of_the_card() -> None:
+    example = Message("user", "- `fingertip` (N,), m: of another environment")
+    told = (example, Message("assistant", "..."), Message("user", CARD))
+    drawn = [SyntheticModel().ask(Request("designer", told, sample=n)).text for n in range(40)]
+    assert not any("fingertip" in text for text in drawn)
+
+
 def test_without_a_card_it_still_draws_a_reward() -> None:
     assert "effort" in ask(card="no names here")
 
