@@ -110,7 +110,9 @@ class LineView(LiveView):
             return f"{name} {text if unit.failed else f'trained, fitness {number(unit.fitness)}'}"
         subject_of = facts.get("candidate")
         row = self.run.rows.get(str(getattr(subject_of, "id", subject_of)))
-        return f"{row.name}: {row.state}" if row else ""
+        if row is None or (kind == "inspected" and not row.bad):  # nothing new but a refusal
+            return ""
+        return f"{row.name}: {row.state}"
 
     def _training(self, name: str) -> str:
         unit = self.run.row(subject(name)).units.get(name)

@@ -10,7 +10,7 @@ from rewardsmith.runs.report_words import MISSING, number, one_line
 _KINDS = {"pass": "good", "warn": "note", "fail": "bad"}
 _LONGEST = 60
 # Nothing is wrong with what ended so: the search had no more use for it.
-UNUSED = {"rung": "stopped early", "duplicate": "duplicate"}
+UNUSED = {"rung": "stopped early", "duplicate": "duplicate", "starc": "same preference"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def _row(found: Evidence) -> ProbeRow:
 def _numbers(facts: Mapping[str, Any]) -> str:
     """Returns the facts that are one number or one word each, as text on one line."""
     plain = {k: v for k, v in facts.items() if isinstance(v, str | int | float)}
-    return ", ".join(f"{one_line(k, _LONGEST)} {_value(v)}" for k, v in plain.items())
+    names = {key: one_line(key.replace("_", " "), _LONGEST) for key in plain}
+    return ", ".join(f"{names[key]} {_value(value)}" for key, value in plain.items())
 
 
 def _value(value: str | int | float) -> str:

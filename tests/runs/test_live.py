@@ -142,6 +142,7 @@ def test_a_candidate_that_a_probe_refused_says_so_and_one_that_passed_goes_on() 
         view("checked", candidate=name, ok=True, text="")
         view("inspected", candidate=name, evidence=evidence)
     assert "g0.0: refused by farming: pays for standing still" in stream.getvalue()
+    assert stream.getvalue().count("g0.1") == 1
     assert (view.run.rows["g0.0"].bad, view.run.rows["g0.1"].bad) == (True, False)
     assert view.run.rows["g0.1"].state == "checked"
 

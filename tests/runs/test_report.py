@@ -111,7 +111,7 @@ def test_remarks_analysis_feedback_rewrites_and_differences_are_shown(
 def test_each_candidate_has_its_ledger_as_a_table(
     tmp_path: Path, finished_run: RunState, run_facts: RunFacts
 ) -> None:
-    facts = {"pairs": 40, "of": "near", "rows": [1, 2], "sure": True}
+    facts = {"pairs": 40, "of": "near", "rows": [1, 2], "is_sure": True}
     found = (
         Evidence(probe="ranking", verdict="pass", text="orders well", score=0.925, facts=facts),
         Evidence(probe="farming", verdict="fail", text="pays for standing still"),
@@ -121,7 +121,7 @@ def test_each_candidate_has_its_ledger_as_a_table(
     page = page_of(tmp_path, state, run_facts)
     assert (
         "probe verdict score what it found "
-        "ranking pass 0.9250 orders well (pairs 40, of near, sure yes) "
+        "ranking pass 0.9250 orders well (pairs 40, of near, is sure yes) "
         "farming fail \N{EN DASH} pays for standing still"
     ) in page.text
     assert "refused: farming" in page.text

@@ -101,6 +101,7 @@ def test_a_candidates_state_tells_how_far_it_came() -> None:
     [
         ("farming", "refused: farming", True),
         ("duplicate", "duplicate", False),
+        ("starc", "same preference", False),
         ("rung", "stopped early", False),
     ],
 )
