@@ -1,6 +1,6 @@
 """A candidate's ledger of evidence as the rows of a table."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,28 @@ class ProbeRow:
     score: str
     text: str
     numbers: str
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table that a probe kept: moments of one episode, or whatever it tells in rows."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def kept_tables(candidate: Candidate) -> tuple[TableView, ...]:
+    """Returns the tables in what probes found (facts named ``tables``), as they stand there."""
+    found = [table for item in candidate.evidence for table in item.facts.get("tables", ())]
+    return tuple(
+        TableView(str(item["title"]), _cells(item["columns"]), tuple(map(_cells, item["rows"])))
+        for item in found
+    )
+
+
+def _cells(values: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(map(str, values))
 
 
 def probe_rows(candidate: Candidate) -> tuple[ProbeRow, ...]:

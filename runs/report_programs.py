@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from rewardsmith.runs.records import Candidate, RunState
 from rewardsmith.runs.report_code import DiffLine, changed_lines, code_lines, difference
-from rewardsmith.runs.report_ledger import ProbeRow, probe_rows
+from rewardsmith.runs.report_ledger import ProbeRow, TableView, kept_tables, probe_rows
 from rewardsmith.runs.report_view import (
     Status,
     asked,
@@ -45,6 +45,7 @@ class CandidateView:
     recheck: str
     summary: str
     ledger: tuple[ProbeRow, ...]
+    tables: tuple[TableView, ...]
     remarks: tuple[Remark, ...]
     program_id: str
     mode: str
@@ -79,6 +80,7 @@ def _view(state: RunState, candidate: Candidate) -> CandidateView:
         recheck=recheck(candidate),
         summary=f"fitness {fitness}" if whole else "",
         ledger=probe_rows(candidate),
+        tables=kept_tables(candidate),
         remarks=tuple(_remarks(candidate)),
         program_id=candidate.program_id or "",
         mode="evaluated row by row, slower" if candidate.mode == "rows" else "",

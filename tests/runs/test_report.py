@@ -129,6 +129,16 @@ def test_each_candidate_has_its_ledger_as_a_table(
     assert {"badge good", "badge bad"} <= set(badges)
 
 
+def test_the_episodes_that_a_probe_kept_are_tables_of_their_candidate(
+    tmp_path: Path, finished_run: RunState, run_facts: RunFacts
+) -> None:
+    table = {"title": "a fall, 3 of 4", "columns": ["step", "height"], "rows": [["0", 1.25]]}
+    found = Evidence(probe="episodes", verdict="pass", text="3 fell", facts={"tables": [table]})
+    told = finished_run.candidates[0].model_copy(update={"evidence": (found,)})
+    state = finished_run.model_copy(update={"candidates": (told,)})
+    assert "a fall, 3 of 4 step height 0 1.25" in page_of(tmp_path, state, run_facts).text
+
+
 def test_unknown_prices_are_unknown_and_never_nought(
     tmp_path: Path, finished_run: RunState, run_facts: RunFacts
 ) -> None:

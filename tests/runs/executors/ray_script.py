@@ -63,7 +63,7 @@ def search(folder: Path, cluster: Any, nodes: list[Any]) -> dict[str, Any]:
     config = RunConfig(
         env="rewardsmith/Point-v0", llm=f"scripted:{folder / 'answers.yaml'}", candidates=2,
         generations=2, steps=3000, recheck_candidates=1, final_seeds=0, eval_episodes=3,
-        critic_rounds=0, video=False,
+        critic_rounds=0, video=False, probes=False,
     )  # fmt: skip
     local = config.model_copy(update={"out": folder / "local"})
     design(local, view=lambda *a, **k: None)
