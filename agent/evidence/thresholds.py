@@ -17,6 +17,13 @@ class Thresholds:
     least_std: float = 1e-4  # the normaliser of returns adds 1e-8 to their variance, no less helps
     most_std: float = 1e4  # values of this size lose the small terms in float32
 
+    # Ranking (CARD: no training where fewer than half of the pairs are in order).
+    ranking_fail: float = 0.5
+    ranking_warn: float = 0.6  # of 100 pairs 60 are in order by luck once in 40 times
+    least_episodes: int = 10  # one good among at least nine bad, as RewardMATH ranks
+    least_bad: int = 9
+    length_only: float = 0.98  # |Spearman| of return and length from which length decides
+
     # Alarm, after training.
     alarm_level: float = 0.05  # of the one-sided tests of trends
     alarm_flat: float = 0.2  # a gain below this share of what is known to be possible is none
