@@ -24,6 +24,15 @@ class Thresholds:
     least_bad: int = 9
     length_only: float = 0.98  # |Spearman| of return and length from which length decides
 
+    # Farming: shares of pay.
+    farming_margin: float = 0.05  # paid more than a success: less is the noise of a few successes
+    # Where no success is stored: shares of what the fittest stretches are paid.
+    farming_warn: float = 0.75
+    farming_fail: float = 1.1
+    farming_peak: float = 0.9  # of what the best paid steps are paid: there is nothing to gain
+    farming_least: float = 0.1  # deviations per step: differences do not quite add up to nothing
+    same_place: float = 0.1  # net way over way gone of steps that come back to where they began
+
     # Alarm, after training.
     alarm_level: float = 0.05  # of the one-sided tests of trends
     alarm_flat: float = 0.2  # a gain below this share of what is known to be possible is none
