@@ -33,6 +33,13 @@ class Thresholds:
     farming_least: float = 0.1  # deviations per step: differences do not quite add up to nothing
     same_place: float = 0.1  # net way over way gone of steps that come back to where they began
 
+    # Sensitivity.
+    moves: float = 1e-6  # change over the reward's deviation that is no rounding
+    saturated: float = 0.05  # share of edits that move the reward: fewer, and it is flat there
+    nuisance: float = 0.1  # of the strongest effect: less is not worth a word
+    unrelated: float = 0.1  # |Spearman| with fitness: what 100 unrelated episodes show by luck
+    related: float = 0.5  # |Spearman| with fitness from which its sign is clear
+
     # Alarm, after training.
     alarm_level: float = 0.05  # of the one-sided tests of trends
     alarm_flat: float = 0.2  # a gain below this share of what is known to be possible is none
