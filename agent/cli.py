@@ -174,6 +174,34 @@ def check(  # noqa: PLR0913  (one for each flag)
 
 
 @app.command()
+def plot(  # noqa: PLR0913  (one for each flag)
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a reward program")],
+    env: EnvId,
+    card: CardPath = None,
+    fields: Annotated[
+        str, typer.Option(help="what to vary: distance,joint_angles[1] (default: what moves it)")
+    ] = "",
+    run: Annotated[
+        Path | None, typer.Option(help="a run, or the folder of train --out, that trained it")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="the page, FILE.html (default: FILE_plots.html here)")
+    ] = None,
+    sandbox: Annotated[str, typer.Option(help=SANDBOXES)] = "auto",
+    yes: Annotated[bool, typer.Option("--yes-run-unsandboxed", help=UNSANDBOXED)] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a reward: slices over fields, components by outcome, shares over training."""
+    from rewardsmith.agent.plotting import PlotRequest, plot_file
+
+    request = PlotRequest(file, env, card, fields, out, run, sandbox, yes)
+    facts, text = plot_file(request, view=_view())
+    _print(facts, text, as_json)
+    if facts["failure"] is not None:
+        raise typer.Exit(1)
+
+
+@app.command()
 @shared_flags
 def train(
     reward: Annotated[

@@ -46,7 +46,7 @@ def check_file(  # noqa: PLR0913  (one for each flag)
     if shaping is not None:
         parse_shaping(shaping)  # misspelled: said before anything is played
     wish = Wish(shaping, sandbox=sandbox)
-    task, source = find_task(env, card=card), _read(file)
+    task, source = find_task(env, card=card), read_text(file)
     announce(sandbox, view, yes=yes)
     report = _checked(source, task, wish)
     facts = {
@@ -137,7 +137,7 @@ def _checked_program(
         if wish.chosen is not None:
             raise ConfigError("--shaping is of a program's components; give one with --reward")
         return None, {}
-    report = _checked(_read(reward), task, wish)
+    report = _checked(read_text(reward), task, wish)
     if report.failure is not None:
         raise ConfigError(f"{reward} breaks the reward contract: {report.failure.text}")
     return report.source, {"mode": report.mode, "shaping": report.shaping}
@@ -198,7 +198,12 @@ def _check_text(facts: Facts) -> str:
     return "\n".join(lines)
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Returns a text file's content.
+
+    Raises:
+        ConfigError: it cannot be read, or is no text.
+    """
     try:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:

@@ -20,7 +20,7 @@ from rewardsmith.runs.report_words import visible
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["LedgerRow", "RunFacts", "render_report", "write_report"]
+__all__ = ["LedgerRow", "RunFacts", "environment", "render_report", "write_report"]
 
 EMBEDDED_BYTES = 3 * 1024 * 1024  # a larger video stays a file beside the page
 _VIDEO_TYPES = {".mp4": "video/mp4", ".webm": "video/webm"}
@@ -53,7 +53,7 @@ def render_report(run_dir: Path, state: RunState, *, facts: RunFacts) -> str:
     """Returns the page as text; a run that has barely begun gives a page too."""
     address, note = _video(run_dir, facts)
     page = {**page_of(state, facts), "video": address, "video_note": note}
-    return _environment().get_template("report.html.jinja").render(page=page)
+    return environment().get_template("report.html.jinja").render(page=page)
 
 
 def _video(run_dir: Path, facts: RunFacts) -> tuple[str, str]:
@@ -71,7 +71,8 @@ def _video(run_dir: Path, facts: RunFacts) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> "Environment":
+def environment() -> "Environment":
+    """Returns the templates of the pages; every expression in them is made visible and escaped."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     folder = files("rewardsmith.runs") / "templates"

@@ -8,6 +8,16 @@ import numpy as np
 import pytest
 
 from rewardsmith.envs.task import ActionSpec, EnvSpec, Field, Task
+from rewardsmith.runs.pictures import (
+    Axis,
+    Finding,
+    Group,
+    Histogram,
+    Line,
+    Pictures,
+    Slice,
+    Surface,
+)
 from rewardsmith.runs.records import (
     Arm,
     Candidate,
@@ -322,7 +332,7 @@ def hostile_run(finished_run: RunState) -> RunState:
 
 
 _OURS = {"kind", "name", "id", "candidate", "best", "verdict", "parents", "candidates", "unit",
-         "mode", "time"}  # fmt: skip
+         "mode", "time", "step"}  # fmt: skip
 
 
 def _poisoned(value: Any, attack: str) -> Any:
@@ -342,3 +352,73 @@ def _names(value: Any) -> bool:
 
 
 RunBuilder = Callable[..., RunState]
+
+
+def slice_of(name: str = "torso_height", unit: str = "m", *, few: bool = False) -> Slice:
+    """Returns a slice at two typical steps, of two components."""
+    at = (0.0, 1.0) if few else (0.0, 0.5, 1.0, 1.5)
+    rising, still = tuple(2.0 * x for x in at), tuple(0.5 for _ in at)
+    lines = tuple(
+        Line(
+            row=row,
+            step="drawn" if k else "median",
+            here=1.0,
+            total=tuple(r + s + k for r, s in zip(rising, still, strict=True)),
+            components={"run": rising, "upright": still},
+        )
+        for k, row in enumerate((40, 7))
+    )
+    axis = Axis(name=name, unit=unit, at=at, low=0.2, high=1.2, few=few)
+    return Slice(axis=axis, lines=lines, move=2.0, findings=(Finding(kind="rises", text="rises"),))
+
+
+def histogram_of(column: str, *, is_total: bool = False) -> Histogram:
+    """Returns a histogram of two bins, of failures and successes."""
+    groups = (
+        Group(name="failure", episodes=3, rows=400, mean=0.2, shares=(0.75, 0.25)),
+        Group(name="success", episodes=2, rows=1200, mean=0.8, shares=(0.0, 1.0)),
+    )
+    return Histogram(column=column, is_total=is_total, edges=(0.0, 0.5, 1.0), groups=groups)
+
+
+@pytest.fixture
+def pictures() -> Pictures:
+    """The pictures of a reward as they are stored."""
+    slices = (slice_of(), slice_of("foot_contact", "0 or 1", few=True))
+    surface = Surface(
+        x=slices[0].axis,
+        y=slices[1].axis,
+        step="median",
+        here=(1.0, 1.0),
+        total=((0.0, 1.0, 2.0, 3.0), (1.0, 2.0, 3.0, 4.0)),
+        findings=(Finding(kind="peak", text="highest at the corner"),),
+    )
+    return Pictures(
+        program_id="3fb2c09d1a77",
+        env="Hopper-v5",
+        rows=1600,
+        episodes=5,
+        total_mean=1.25,
+        total_std=0.5,
+        components=("run", "upright"),
+        unmoved=("torso_pitch",),
+        slices=slices,
+        surfaces=(surface,),
+        histograms=(
+            histogram_of("total", is_total=True),
+            histogram_of("run"),
+            histogram_of("upright"),
+        ),
+        findings=(Finding(kind="flat", text="read, yet without effect: torso_pitch"),),
+    )
+
+
+@pytest.fixture
+def hostile_pictures(pictures: Pictures) -> Pictures:
+    """``pictures`` with an attack in every text that a program or a card can choose."""
+    found = pictures.model_dump()
+    found["components"] = tuple(name + HOSTILE for name in found["components"])
+    for item in found["slices"]:
+        for line in item["lines"]:
+            line["components"] = {k + HOSTILE: v for k, v in line["components"].items()}
+    return Pictures.model_validate(_poisoned(found, HOSTILE))
