@@ -16,6 +16,7 @@ from rewardsmith.agent.config import NOT_IDENTITY, RunConfig, make_config
 from rewardsmith.agent.ending import facts_of, finish
 from rewardsmith.agent.estimate import estimate
 from rewardsmith.agent.models import default_spec
+from rewardsmith.agent.run_pictures import keep_pictures
 from rewardsmith.agent.walls import announce
 from rewardsmith.errors import (
     AwaitingFeedback,
@@ -138,7 +139,10 @@ def _run(store: RunStore, config: RunConfig, view: View, make_crew: MakeCrew) ->
     announce(config.confinement, view, yes=config.yes_run_unsandboxed)
     try:
         make_crew(store, config, view).agent.run()
+        keep_pictures(store, config, view)
     except STOPS as error:
+        if isinstance(error, AwaitingFeedback):
+            keep_pictures(store, config, view)
         finish(store, config, view, stopped=str(error))
         raise
 

@@ -15,6 +15,7 @@ from rewardsmith.errors import StoreError
 from rewardsmith.runs.records import RunState
 from rewardsmith.runs.report_facts import LedgerRow, RunFacts
 from rewardsmith.runs.report_page import page_of
+from rewardsmith.runs.report_pictures import report_pictures
 from rewardsmith.runs.report_words import visible
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def write_report(run_dir: Path, state: RunState, *, facts: RunFacts, stopped: st
 def render_report(run_dir: Path, state: RunState, *, facts: RunFacts) -> str:
     """Returns the page as text; a run that has barely begun gives a page too."""
     address, note = _video(run_dir, facts)
-    page = {**page_of(state, facts), "video": address, "video_note": note}
+    found = {**page_of(state, facts), **report_pictures(run_dir, state)}
+    page = {**found, "video": address, "video_note": note}
     return environment().get_template("report.html.jinja").render(page=page)
 
 

@@ -95,6 +95,10 @@ class RunStore:
         """The file of a candidate's program: data to us, imported by nobody."""
         return self.path / "candidates" / candidate / "reward.py"
 
+    def pictures_path(self, candidate: str) -> Path:
+        """The numbers behind the pictures of a candidate's reward."""
+        return self.path / "candidates" / candidate / "pictures.json"
+
     def head(self) -> dict[str, Any]:
         """Returns the run's head as written at its start."""
         try:
