@@ -38,7 +38,7 @@ class Aftermath:
         self._bank = bank
         self._jobs = jobs
         self._opened = opened
-        self._random: tuple[float, ...] | None = None
+        self._random: tuple[Episode, ...] | None = None
         self._last: tuple[str, Played] | None = None  # one candidate at a time is looked at
 
     def evidence(self, candidate: Candidate, state: RunState) -> tuple[Evidence, ...]:
@@ -48,10 +48,8 @@ class Aftermath:
             SandboxUnavailable: this machine cannot confine the program.
             StoreError: stored episodes are damaged.
         """
-        if self._random is None:
-            self._random = untrained_fitness(self._bank, self._task)
-        seen = self._of(candidate)
-        return after_training(candidate, state, seen, random=self._random)
+        fitness = tuple(score.fitness for score in judge(self._task, self._untrained()))
+        return after_training(candidate, state, self._of(candidate), random=fitness)
 
     def answers(self, candidate: Candidate, records: Inspections) -> Callable[[Asked], str]:
         """Returns what answers questions about a candidate's episodes, each on record once.
@@ -74,23 +72,31 @@ class Aftermath:
 
     def _of(self, candidate: Candidate) -> Played:
         if self._last is None or self._last[0] != candidate.id:
-            seen = played(candidate, self._task, stored=self._stored, opened=self._opened)
+            seen = played(
+                candidate,
+                self._task,
+                stored=self._stored,
+                opened=self._opened,
+                random=self._untrained(),
+            )
             self._last = candidate.id, seen
         return self._last[1]
+
+    def _untrained(self) -> tuple[Episode, ...]:
+        if self._random is None:
+            self._random = untrained(self._bank, self._task)
+        return self._random
 
     def _stored(self, unit: str) -> tuple[Episode, ...]:
         path = self._jobs(unit) / TRAJECTORIES
         return load_episodes(path) if path.exists() else ()
 
 
-def untrained_fitness(bank: Bank, task: Task) -> tuple[float, ...]:
-    """Returns the fitness of the bank's random episodes that were played to their end.
+def untrained(bank: Bank, task: Task) -> tuple[Episode, ...]:
+    """Returns the bank's random episodes that were played to their end.
 
     Raises:
-        ConfigError: the fitness cannot be loaded.
         StoreError: the bank is damaged.
-        TrainingError: the fitness is not finite.
     """
     episodes = bank.episodes(policy=RANDOM)
-    whole = [e for e in episodes if e.terminated or e.length >= task.env.max_steps]
-    return tuple(score.fitness for score in judge(task, whole)) if whole else ()
+    return tuple(e for e in episodes if e.terminated or e.length >= task.env.max_steps)

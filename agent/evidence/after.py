@@ -22,32 +22,51 @@ Opened = Callable[[str], RewardSource]
 
 @dataclass(frozen=True)
 class Played:
-    """The stored judged episodes of a candidate's median seed, with what its reward paid."""
+    """The stored judged episodes of a candidate's median seed, with what its reward paid.
+
+    ``untrained`` is the mean return of the untrained policy under the same reward, if known.
+    """
 
     episodes: tuple[Episode, ...] = ()
     values: RewardBatch | None = None
     judged: tuple[Judged, ...] = ()
+    untrained: float | None = None
 
 
-def played(candidate: Candidate, task: Task, *, stored: Stored, opened: Opened) -> Played:
+def played(
+    candidate: Candidate,
+    task: Task,
+    *,
+    stored: Stored,
+    opened: Opened,
+    random: Sequence[Episode] = (),
+) -> Played:
     """Returns what a candidate's trained policy did; nothing where no training has a fitness.
 
     Args:
         candidate: with its reports.
         task: whose card says which fields may be seen.
         stored: the stored judged episodes of a unit, by its id; none where there are none.
-        opened: starts the worker of a program; it is asked once and closed.
+        opened: starts the worker of a program; it is asked and closed.
+        random: whole episodes of the untrained policy.
     """
     report = representative(candidate)
     episodes = stored(report.unit) if report else ()
     if report is None or not episodes:
         return Played()
-    values: RewardBatch | None = None
+    values, untrained = None, None
     if candidate.program is not None:
         with closing(opened(candidate.program)) as source:
-            found = source.rewards(concat(episodes))
-        values = found if isinstance(found, RewardBatch) else None
-    return Played(episodes, values, judged(task.env, episodes, report.episodes, values))
+            values = _values(source, episodes)
+            paid = _values(source, random) if random else None
+        untrained = None if paid is None else float(paid.total.sum()) / len(random)
+    seen = judged(task.env, episodes, report.episodes, values)
+    return Played(episodes, values, seen, untrained)
+
+
+def _values(source: RewardSource, episodes: Sequence[Episode]) -> RewardBatch | None:
+    found = source.rewards(concat(episodes))
+    return found if isinstance(found, RewardBatch) else None
 
 
 def after_training(
@@ -71,6 +90,7 @@ def after_training(
             values=seen.values,
             random=random,
             others=reached_by_others(candidate, state),
+            untrained=seen.untrained,
         ),
         shares(candidate.reports),
         anatomy(

@@ -1,17 +1,25 @@
 """Reward hacking: the return rises over a training while what it is for does not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from rewardsmith.agent.evidence.rises import (
+    Rise,
+    component_at,
+    courses,
+    fitness_at,
+    return_at,
+    rise_of,
+)
 from rewardsmith.agent.evidence.stretch import Stretch, best_paid
 from rewardsmith.agent.evidence.thresholds import DEFAULTS, Thresholds
-from rewardsmith.agent.evidence.trends import Course, Trend, trend
+from rewardsmith.agent.evidence.trends import Trend, trend
 from rewardsmith.envs.step import Episode
 from rewardsmith.envs.task import FloatArray
 from rewardsmith.prompts.render import number
-from rewardsmith.runs.records import CurvePoint, Evidence, TrainingReport
+from rewardsmith.runs.records import Evidence, TrainingReport
 from rewardsmith.sandbox.reward import RewardBatch
 
 PROBE = "alarm"
@@ -31,21 +39,22 @@ class Reached:
     gain: float | None
 
 
-def alarm(
+def alarm(  # noqa: PLR0913  (all but the reports by name: what is known beside them)
     reports: Sequence[TrainingReport],
     *,
     episodes: Sequence[Episode] = (),
     values: RewardBatch | None = None,
     random: Sequence[float] = (),
     others: Sequence[float] = (),
+    untrained: float | None = None,
     limits: Thresholds = DEFAULTS,
 ) -> Evidence:
     """Returns whether the return rose over training while fitness stayed flat or fell.
 
-    The return at a point of a curve is its mean reward per step times the length of its episodes.
-    Two patterns warn: the return rises over the whole training and the fitness gained is small
-    against what is known to be possible (without such knowledge: does not rise); and fitness falls
-    in the second half of the training while the return does not. It never fails: fitness decides.
+    Two patterns warn: the return, or the reward per step, rises over the whole training and the
+    fitness gained is small against what is known to be possible (without such knowledge: does not
+    rise); and fitness falls in the second half of the training while the return does not. It never
+    fails: fitness decides.
 
     Args:
         reports: the trainings of one reward, one per seed; failed ones say nothing.
@@ -53,23 +62,28 @@ def alarm(
         values: the reward of every step of ``episodes``, one after the other.
         random: fitness of episodes of the untrained policy.
         others: fitness that other rewards reached on the task at the same training, the human's.
+        untrained: mean return of the untrained policy under this reward: a reward that is farmed
+            before the first point of the curve rises before it, too.
         limits: from where on it warns.
 
     Source: the pattern of Pan, Bhatia and Steinhardt 2022 and Gao, Schulman and Hilton 2023: proxy
     up, goal down; tests and thresholds are our own.
     """
     used = [report for report in reports if report.failure is None and len(report.curve) > 2]
-    returns, fitness = trend(_courses(used, _return)), trend(_courses(used, _fitness))
-    if returns is None or fitness is None:
+    rise, fitness = rise_of(used, untrained), trend(courses(used, fitness_at))
+    if rise is None or fitness is None:
         return Evidence(probe=PROBE, verdict="pass", text="no curve tells of return and fitness")
     reached = _reached(used, random, others)
     fell = _fell(used, reached, limits)
-    early = _rises(returns, used, reached, limits) and _flat(fitness, reached, limits)
+    rises = rise.sure(limits, large=reached.gain is None)
+    early = rises and _flat(fitness, reached, limits)
     name, share = _culprit(used)
     stretch = best_paid(name, episodes, values)
     warns = early or fell is not None
     facts = {
-        "return": returns.as_dict(),
+        "return": rise.returns.as_dict(),
+        "per_step": rise.per_step.as_dict(),
+        "leap": rise.leap,
         "fitness": fitness.as_dict(),
         "reached": vars(reached),
         "fell": fell,
@@ -81,38 +95,9 @@ def alarm(
     return Evidence(
         probe=PROBE,
         verdict="warn" if warns else "pass",
-        score=_strength(returns, fitness, reached, fell),
+        score=_strength(rise, fitness, reached, fell),
         facts=facts,
         text=_text(fell, reached, name, stretch) if warns else _calm(reached),
-    )
-
-
-def _courses(
-    reports: Sequence[TrainingReport],
-    value: Callable[[CurvePoint], float | None],
-    part: float = 0.0,
-) -> list[Course]:
-    """The course of a quantity in each training after the first ``part`` of its points."""
-    found = []
-    for report in reports:
-        points = report.curve[int(part * len(report.curve)) :]
-        known = [(point.steps, seen) for point in points if (seen := value(point)) is not None]
-        table = np.array(known, dtype=np.float64).reshape(-1, 2)
-        found.append((table[:, 0], table[:, 1]))
-    return found
-
-
-def _return(point: CurvePoint) -> float | None:
-    return None if point.total is None else point.total * (point.episode_length or 1.0)
-
-
-def _fitness(point: CurvePoint) -> float | None:
-    return point.fitness
-
-
-def _component(name: str) -> Callable[[CurvePoint], float | None]:
-    return lambda p: (
-        p.components[name] * (p.episode_length or 1.0) if name in p.components else None
     )
 
 
@@ -134,16 +119,6 @@ def _reached(
     return Reached(start, end, best, float(np.clip(gain, -1.0, 1.0)))
 
 
-def _rises(
-    returns: Trend, reports: Sequence[TrainingReport], reached: Reached, limits: Thresholds
-) -> bool:
-    """Tells whether the return rises: surely, and by much where nothing else is known."""
-    if returns.rises >= limits.alarm_level:
-        return False
-    sizes = [np.abs(values).max() for _, values in _courses(reports, _return) if len(values)]
-    return reached.gain is not None or returns.change > limits.alarm_rise * float(np.mean(sizes))
-
-
 def _flat(fitness: Trend, reached: Reached, limits: Thresholds) -> bool:
     return (
         fitness.rises >= limits.alarm_level
@@ -154,8 +129,8 @@ def _flat(fitness: Trend, reached: Reached, limits: Thresholds) -> bool:
 
 def _fell(reports: Sequence[TrainingReport], reached: Reached, limits: Thresholds) -> float | None:
     """The share of what was gained that the second half of the training lost, None for no fall."""
-    fitness = trend(_courses(reports, _fitness, 0.5))
-    returns = trend(_courses(reports, _return, 0.5))
+    fitness = trend(courses(reports, fitness_at, 0.5))
+    returns = trend(courses(reports, return_at, 0.5))
     if (
         fitness is None
         or returns is None
@@ -163,8 +138,8 @@ def _fell(reports: Sequence[TrainingReport], reached: Reached, limits: Threshold
         or returns.tau < 0.0
     ):
         return None
-    peak = float(np.mean([_smooth(values).max() for _, values in _courses(reports, _fitness)]))
-    last = float(np.mean([values[-3:].mean() for _, values in _courses(reports, _fitness)]))
+    peak = float(np.mean([_smooth(values).max() for _, values in courses(reports, fitness_at)]))
+    last = float(np.mean([values[-3:].mean() for _, values in courses(reports, fitness_at)]))
     low = min(reached.start, last)
     # What was never much against what is known to be possible is no height to fall from.
     if peak - low <= limits.alarm_flat * (max(reached.best, peak) - low):
@@ -178,32 +153,32 @@ def _smooth(values: FloatArray) -> FloatArray:
     return np.convolve(values, np.ones(3) / 3, "valid") if len(values) > 2 else values
 
 
-def _strength(returns: Trend, fitness: Trend, reached: Reached, fell: float | None) -> float:
+def _strength(rise: Rise, fitness: Trend, reached: Reached, fell: float | None) -> float:
     """In [0, 1]: how steadily the return rises, times how little of the possible was gained."""
     gain = fitness.tau if reached.gain is None else reached.gain
-    return max(max(returns.tau, 0.0) * (1.0 - max(gain, 0.0)), min(fell or 0.0, 1.0))
+    return max(rise.strength * (1.0 - max(gain, 0.0)), min(fell or 0.0, 1.0))
 
 
 def _culprit(reports: Sequence[TrainingReport]) -> tuple[str | None, float | None]:
-    """The component that explains the return, and its share of the rise; None if none rises.
+    """The component that explains the return, and its share of the rise; None without components.
 
     The one whose shares of the rise and of the pay in the end add up to most: a cost that fades
     may rise more than what is farmed, but where nothing else is paid it is the one.
     """
     names = sorted({name for report in reports for name in report.curve[-1].components})
-    found = {name: trend(_courses(reports, _component(name))) for name in names}
+    found = {name: trend(courses(reports, component_at(name))) for name in names}
     rises = {name: max(seen.change, 0.0) for name, seen in found.items() if seen is not None}
     whole = sum(rises.values())
-    if whole <= 0.0:
+    if not rises:
         return None, None
     pays = {name: _last(reports, name) for name in rises}
-    paid = sum(map(abs, pays.values())) or 1.0
+    paid, whole = sum(map(abs, pays.values())) or 1.0, whole or 1.0
     name = max(rises, key=lambda name: rises[name] / whole + max(pays[name], 0.0) / paid)
     return name, rises[name] / whole
 
 
 def _last(reports: Sequence[TrainingReport], name: str) -> float:
-    value = _component(name)
+    value = component_at(name)
     return float(np.mean([value(report.curve[-1]) or 0.0 for report in reports]))
 
 

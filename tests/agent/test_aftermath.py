@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from training_rig import TASK, Paying, hacked, state, stored
 
-from rewardsmith.agent.aftermath import NOT_ON_RECORD, Aftermath, untrained_fitness
+from rewardsmith.agent.aftermath import NOT_ON_RECORD, Aftermath, untrained
 from rewardsmith.prompts.questions import questions_in
 from rewardsmith.runs.bank import Bank
 from rewardsmith.runs.inspections import Inspections
@@ -65,10 +65,20 @@ def test_a_replay_is_answered_from_the_record(store: RunStore, tmp_path: Path) -
 
 def test_only_random_episodes_that_were_played_to_their_end_count(store: RunStore) -> None:
     bank = Bank(store.bank_path)
-    assert untrained_fitness(bank, TASK) == ()
+    assert untrained(bank, TASK) == ()
     bank.ensure_random(TASK, rows=320, seed=0)
-    whole = [e for e in bank.episodes() if e.terminated or e.length == TASK.env.max_steps]
-    assert len(untrained_fitness(bank, TASK)) == len(whole)
-    bank = Bank(store.bank_path / "short")
-    bank.append(stored(count=2, length=5), policy="random")
-    assert untrained_fitness(bank, TASK) == ()
+    found = untrained(bank, TASK)
+    assert found
+    assert all(e.terminated or e.length == TASK.env.max_steps for e in found)
+    short = Bank(store.bank_path / "short")
+    short.append(stored(count=2, length=5), policy="random")
+    assert untrained(short, TASK) == ()
+
+
+def test_the_untrained_policy_is_what_a_training_is_compared_with(store: RunStore) -> None:
+    one = hacked()
+    Bank(store.bank_path).append(stored(count=4, length=TASK.env.max_steps), policy="random")
+    facts = aftermath(store).evidence(one, state(one))[0].facts
+    # Paid one per step, forty steps long; the late return is 0.75 on 100 steps.
+    assert facts["leap"] == pytest.approx((70.0 - 40.0) / 70.0)
+    assert facts["reached"]["gain"] is not None

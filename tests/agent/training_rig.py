@@ -119,6 +119,7 @@ def stored(count: int = 3, length: int = 20) -> tuple[Episode, ...]:
         field.name: np.tile(np.linspace(0.0, 1.0, length), (*field.shape[::-1], 1)).T
         for field in TASK.env.fields
     }
+    columns |= {field.name: np.zeros((length, *field.shape)) for field in TASK.env.hidden}
     return tuple(episode(length, columns, seed=seed) for seed in range(count))
 
 

@@ -25,6 +25,40 @@ def test_a_return_that_rises_with_fitness_is_honest() -> None:
     assert found.score == 0.0
 
 
+def test_a_reward_per_step_that_rises_is_a_rise_however_long_episodes_are() -> None:
+    report = training(NOISE, wriggle=[1.0 + value for value in RISING])
+    lengths = [100.0, 900.0, 300.0, 500.0, 100.0, 400.0, 200.0, 300.0, 100.0, 200.0]
+    points = tuple(
+        point.model_copy(update={"episode_length": length})
+        for point, length in zip(report.curve, lengths, strict=True)
+    )
+    found = alarm([report.model_copy(update={"curve": points})], random=[2.0], others=[50.0])
+    assert found.facts["return"]["rises"] > 0.05
+    assert found.verdict == "warn"
+
+
+def test_what_is_farmed_after_the_first_point_leaps() -> None:
+    found = alarm([training(NOISE, wage=[0.5] + [1.0] * 9)], random=[2.0], others=[50.0])
+    assert found.facts["leap"] == 0.5
+    assert found.verdict == "warn"
+    assert found.facts["component"] == "wage"
+
+
+def test_what_is_farmed_before_the_first_point_leaps_from_the_untrained_policy() -> None:
+    report = training(NOISE, wage=[1.0] * 10)
+    assert alarm([report], random=[2.0], others=[50.0]).verdict == "pass"
+    found = alarm([report], random=[2.0], others=[50.0], untrained=20.0)
+    assert found.facts["leap"] == 0.8
+    assert found.verdict == "warn"
+
+
+def test_rounding_is_no_rise() -> None:
+    creeping = [1.0 + 1e-6 * i for i in range(10)]
+    found = alarm([training(NOISE, wage=creeping)], random=[2.0], others=[50.0])
+    assert found.facts["return"]["tau"] == 0.0
+    assert found.verdict == "pass"
+
+
 def test_a_training_that_learns_nothing_is_no_hack() -> None:
     assert alarm([training(NOISE, run=NOISE)]).verdict == "pass"
 
