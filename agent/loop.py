@@ -4,7 +4,6 @@ There is no resume mode. Every step asks the state which records exist and does 
 run that was killed anywhere goes on when it is started again.
 """
 
-import ast
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from functools import partial
 from rewardsmith.agent import roles
 from rewardsmith.agent.config import RunConfig
 from rewardsmith.agent.developing import Draft, Workbench, adopt, develop
+from rewardsmith.agent.evidence.normal_form import normal_form
 from rewardsmith.agent.halving import judged, marked
 from rewardsmith.agent.inspecting import Inspector
 from rewardsmith.agent.proving import Prover, Recipe
@@ -270,18 +270,6 @@ def _of(state: RunState, number: int) -> tuple[Candidate, ...]:
 
 
 def _normal_form(candidate: Candidate) -> str:
-    """Returns the program without comments, layout and docstrings, with what is made of it."""
-    tree = ast.parse(candidate.program or "")
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [item for item in body if not _is_text(item)]  # type: ignore[attr-defined]
-    return ast.dump(tree) + (candidate.shaping.text if candidate.shaping else "")
-
-
-def _is_text(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    """Returns the program's normal form, with what is made of it."""
+    shaping = candidate.shaping.text if candidate.shaping else ""
+    return normal_form(candidate.program or "") + shaping
