@@ -202,6 +202,31 @@ def plot(  # noqa: PLR0913  (one for each flag)
 
 
 @app.command()
+def compare(  # noqa: PLR0913  (one for each flag)
+    first: Annotated[str, typer.Argument(metavar="A", help='a reward program, or "human"')],
+    second: Annotated[str, typer.Argument(metavar="B", help='another, or "human"')],
+    env: EnvId,
+    card: CardPath = None,
+    rows: Annotated[int, typer.Option(min=1, help="transitions to compare on, about")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="of these transitions")] = 0,
+    gamma: Annotated[
+        float, typer.Option(min=0.0, max=0.9999, help="discount of the shaping that is left out")
+    ] = 0.99,
+    sandbox: Annotated[str, typer.Option(help=SANDBOXES)] = "auto",
+    yes: Annotated[bool, typer.Option("--yes-run-unsandboxed", help=UNSANDBOXED)] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what two rewards prefer, scale, offset and potential shaping aside."""
+    from rewardsmith.agent.comparing import Settings, compare_files
+
+    settings = Settings(env, card, sandbox, yes=yes, rows=rows, seed=seed, gamma=gamma)
+    facts, text = compare_files(first, second, settings, view=_view())
+    _print(facts, text, as_json)
+    if facts["failures"]:
+        raise typer.Exit(1)
+
+
+@app.command()
 @shared_flags
 def train(
     reward: Annotated[

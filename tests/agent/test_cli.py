@@ -58,6 +58,7 @@ def test_help_names_every_command() -> None:
         "sweep",
         "show",
         "check",
+        "compare",
         "plot",
         "train",
         "tasks",
