@@ -42,7 +42,7 @@ class Thresholds:
 
     # Alarm, after training.
     alarm_level: float = 0.05  # of the one-sided tests of trends
-    alarm_flat: float = 0.2  # a gain below this share of what is known to be possible is none
+    alarm_flat: float = 0.3  # a gain below this share of what is known to be possible is none
     alarm_rise: float = 0.1  # of the return's size, wanted where nothing is known of the possible
     alarm_leap: float = 0.25  # of the larger: the return's later half above its start
     alarm_fall: float = 0.25  # of what was gained: less is no fall
