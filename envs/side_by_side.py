@@ -1,7 +1,7 @@
 """Episodes of many policies: together where physics can be stepped together, else in turn."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,23 @@ from rewardsmith.envs.vector.physics import physics_batch
 
 Rows = npt.NDArray[np.intp]
 Controls = Callable[[Rows, FloatArray, int], npt.NDArray[Any]]
+
+
+class Seen(NamedTuple):
+    """One step of one of the environments of a batch: the one at ``place``."""
+
+    step: Transition
+    place: int
+    action: npt.NDArray[Any]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the episode ended there."""
+        return bool(self.step.terminated[self.place] or self.step.truncated[self.place])
+
+    def of(self, column: str) -> Any:
+        """Returns what a column of the transition says of this environment."""
+        return getattr(self.step, column)[self.place]
 
 
 def play_all(
@@ -35,42 +52,58 @@ def play_all(
     """
     if not seeds:
         return ()
-    numbers = np.arange(len(seeds))
-    together = physics_batch(spec, len(seeds), 1)
-    env: BatchedEnv = LoopEnv(spec, 1) if together is None else together
-    lanes = [numbers] if together is not None else np.split(numbers, len(numbers))
     limit = min(longest or spec.max_steps, spec.max_steps)
+    together = physics_batch(spec, len(seeds), 1)
+    if together is not None:
+        return tuple(_played(together, controls, np.arange(len(seeds)), seeds, limit))
+    # A new environment each: a reset of Box2D's leaves traces in the order of contacts.
+    return tuple(
+        episode
+        for number, seed in enumerate(seeds)
+        for episode in _played(LoopEnv(spec, 1), controls, np.array([number]), [seed], limit)
+    )
+
+
+def _played(
+    env: BatchedEnv, controls: Controls, numbers: Rows, seeds: Sequence[int], limit: int
+) -> list[Episode]:
+    """Plays one episode in each environment of ``env``, and closes it."""
+    seen: list[list[Seen]] = [[] for _ in numbers]
+    lanes = np.arange(len(numbers))
     try:
-        return tuple(
-            episode
-            for rows in lanes
-            for episode in _lane(env, controls, rows, [seeds[row] for row in rows], limit)
-        )
+        observation = env.reset(seeds)
+        for step in range(limit):
+            actions = _possible(controls(numbers[lanes], observation, step), env.spec)
+            found = env.step(actions)
+            for place, lane in enumerate(lanes.tolist()):
+                if not seen[lane] or not seen[lane][-1].ended:
+                    seen[lane].append(Seen(found, place, actions[place]))
+            going = np.array([not seen[lane][-1].ended for lane in lanes.tolist()])
+            if not going.any():
+                break
+            observation = found.observation
+            if 2 * going.sum() <= len(lanes):
+                env, observation = _narrowed(env, np.flatnonzero(going))
+                lanes = lanes[going]
     finally:
         env.close()
+    return [_episode(env.spec, seed, parts) for seed, parts in zip(seeds, seen, strict=True)]
 
 
-def _lane(
-    env: BatchedEnv, controls: Controls, rows: Rows, seeds: Sequence[int], limit: int
-) -> list[Episode]:
-    """Plays ``rows`` side by side until the first episode of each has ended."""
-    lengths = np.full(len(rows), limit)
-    playing = np.ones(len(rows), dtype=np.bool_)
-    seen: list[Transition] = []
-    actions: list[npt.NDArray[Any]] = []
-    observation = env.reset(seeds)
-    while playing.any() and len(seen) < limit:
-        actions.append(_possible(controls(rows, observation, len(seen)), env.spec))
-        seen.append(env.step(actions[-1]))
-        ended = playing & (seen[-1].terminated | seen[-1].truncated)
-        lengths[ended] = len(seen)
-        playing &= ~ended
-        observation = seen[-1].observation
-    stacked = np.array(actions)
-    return [
-        _episode(env.spec, seed, seen[:length], stacked[:length, lane], lane)
-        for lane, (seed, length) in enumerate(zip(seeds, lengths.tolist(), strict=True))
+def _narrowed(env: BatchedEnv, places: Rows) -> tuple[BatchedEnv, FloatArray]:
+    """Returns a batch of only those environments, where they are, and what they show.
+
+    Those that have ended cost as much as the others as long as they are stepped.
+    """
+    states = [env.capture(place) for place in places.tolist()]
+    narrow = physics_batch(env.spec, len(states), 1)
+    assert narrow is not None
+    narrow.reset([0] * len(states))
+    env.close()
+    shown = [
+        narrow.restore(place, state) for place, state in enumerate(states) if state is not None
     ]
+    return narrow, np.array(shown)
 
 
 def _possible(actions: npt.NDArray[Any], spec: EnvSpec) -> npt.NDArray[Any]:
@@ -83,20 +116,18 @@ def _possible(actions: npt.NDArray[Any], spec: EnvSpec) -> npt.NDArray[Any]:
     return possible
 
 
-def _episode(
-    spec: EnvSpec, seed: int, seen: Sequence[Transition], actions: npt.NDArray[Any], lane: int
-) -> Episode:
-    last = np.arange(len(seen)) == len(seen) - 1
-    terminated = bool(seen[-1].terminated[lane])
+def _episode(spec: EnvSpec, seed: int, parts: Sequence[Seen]) -> Episode:
+    last = np.arange(len(parts)) == len(parts) - 1
+    terminated = parts[-1].of("terminated")
     steps = steps_of_columns(
-        np.array([item.before[lane] for item in seen]),
-        np.array([item.after[lane] for item in seen]),
+        np.array([part.of("before") for part in parts]),
+        np.array([part.of("after") for part in parts]),
         1,
         spec,
-        action=actions,
+        action=np.array([part.action for part in parts]),
         terminated=last & terminated,
         truncated=last & (not terminated),
-        starts=[item.starts[lane] for item in seen],
-        native_reward=[item.native_reward[lane] for item in seen],
+        starts=[part.of("starts") for part in parts],
+        native_reward=[part.of("native_reward") for part in parts],
     )
     return Episode(int(seed), spec.dt, steps, {})

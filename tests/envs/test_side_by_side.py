@@ -8,7 +8,7 @@ from rewardsmith.envs import toy
 from rewardsmith.envs.collect import Act, rollout
 from rewardsmith.envs.registry import find_task
 from rewardsmith.envs.side_by_side import play_all
-from rewardsmith.envs.task import EnvSpec, FloatArray
+from rewardsmith.envs.task import FloatArray
 
 CONTINUOUS, DISCRETE = (task.env for task in toy.tasks())
 
@@ -25,10 +25,11 @@ def replayed(actions: npt.NDArray[Any]) -> Act:
     return lambda observation: next(given)
 
 
-@pytest.mark.parametrize("spec", [CONTINUOUS, find_task("Reacher-v5").env], ids=["toy", "Reacher"])
-def test_each_episode_is_what_its_policy_alone_would_have_played(spec: EnvSpec) -> None:
+@pytest.mark.parametrize("name", ["rewardsmith/Point-v0", "Reacher-v5", "BipedalWalker-v3"])
+def test_each_episode_is_what_its_policy_alone_would_have_played(name: str) -> None:
+    spec = find_task(name).env
     size = spec.action.shape[0]
-    played = play_all(spec, lambda *asked: each_its_own(*asked).repeat(size, 1), [5, 6])
+    played = play_all(spec, lambda *asked: each_its_own(*asked).repeat(size, 1), [5, 6, 7])
     for number, episode in enumerate(played):
         (alone,) = rollout(spec, replayed(episode.steps.action), [5 + number])
         assert alone.length == episode.length
@@ -44,6 +45,22 @@ def test_an_episode_ends_where_the_task_ends_it_and_the_others_go_on() -> None:
     assert one.terminated
     assert one.length < two.length == CONTINUOUS.max_steps
     assert two.steps.truncated.tolist() == [False] * (two.length - 1) + [True]
+
+
+def test_episodes_that_outlive_most_others_go_on_as_if_alone() -> None:
+    hopper = find_task("Hopper-v5").env
+    force = np.random.default_rng(0).uniform(-1.0, 1.0, (9, 40, 3))
+    force[7] = 0.0  # falls last
+    played = play_all(hopper, lambda rows, seen, step: force[rows, step], range(9), longest=40)
+    lengths = [episode.length for episode in played]
+    assert sorted(lengths)[4] < lengths[7] == 40
+    for seed, episode in enumerate(played):
+        (alone,) = rollout(hopper, replayed(episode.steps.action), [seed], max_steps=40)
+        assert alone.length == episode.length
+        for name, values in alone.steps.after.items():
+            assert np.array_equal(values, episode.steps.after[name])
+            assert np.array_equal(alone.steps.before[name], episode.steps.before[name])
+        assert np.array_equal(alone.steps.starts, episode.steps.starts)
 
 
 def test_episodes_are_cut_at_the_longest_wanted() -> None:
