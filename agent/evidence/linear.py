@@ -20,7 +20,7 @@ from rewardsmith.envs.step import Episode
 from rewardsmith.envs.task import EnvSpec, FloatArray, Score, Task
 
 Judged = tuple[Episode, Score]
-SEARCH_STEPS = 40_000  # environment steps of the search, at most
+SEARCH_STEPS = 24_000  # environment steps of the search, at most
 _SEARCH_EPISODES = 200  # so many whole episodes at most
 _TOGETHER = 16  # policies of a round
 _ELITE = 4
@@ -126,8 +126,9 @@ def _searched(
     while steps > 0:
         judged = _judged(task, scale, fresh.repeat(repeats, axis=0), seeds, rng, _SEARCHED)
         values = np.array([score.fitness for _, score in judged])
-        # Side by side, all take as long as the longest.
-        steps -= len(judged) * max(episode.length for episode, _ in judged)
+        lengths = [episode.length for episode, _ in judged]
+        # Side by side, all take nearly as long as the longest.
+        steps -= (sum(lengths) + len(lengths) * max(lengths)) // 2
         tried = np.concatenate([tried, fresh])
         fitness = np.concatenate([fitness, values.reshape(_TOGETHER, repeats).mean(axis=1)])
         fresh = _perturbed(tried[np.argsort(-fitness, kind="stable")[:_ELITE]], rng)
