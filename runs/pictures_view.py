@@ -30,12 +30,23 @@ class Drawn:
 
 
 def pictures_view(
-    found: Pictures, *, slices: int | None = None, surfaces: int | None = None
+    found: Pictures,
+    *,
+    slices: int | None = None,
+    surfaces: int | None = None,
+    names: Sequence[str] = (),
 ) -> Mapping[str, Any]:
-    """Returns the template's variables of a reward's pictures; the numbers limit how many."""
-    names = found.components
+    """Returns the template's variables of a reward's pictures.
+
+    Args:
+        found: what to draw.
+        slices: at most so many.
+        surfaces: at most so many.
+        names: of components in the order of their colours; its own by default.
+    """
+    names = [*names, *(name for name in found.components if name not in names)]
     return {
-        "slices": [_slice(item, names) for item in found.slices[:slices]],
+        "slices": [_slice(item, names, found.components) for item in found.slices[:slices]],
         "steps": _steps(found.slices),
         "surfaces": [_surface(item) for item in found.surfaces[:surfaces]],
         "histograms": [_histogram(item) for item in found.histograms],
@@ -52,11 +63,11 @@ def _steps(slices: Sequence[Slice]) -> tuple[tuple[str, str], ...]:
     return tuple((words[kind], STYLES[kind]) for kind in kinds)
 
 
-def _slice(item: Slice, names: Sequence[str]) -> Drawn:
+def _slice(item: Slice, names: Sequence[str], shown: Sequence[str]) -> Drawn:
     plots = [total_plot(item)]
-    if names:
+    if shown:
         plots.append(components_plot(item, names))
-    legend = tuple((name, series_class(names, name)) for name in names)
+    legend = tuple((name, series_class(names, name)) for name in shown)
     return Drawn(item.axis.label, tuple(plots), legend, _texts(item.findings))
 
 

@@ -26,7 +26,7 @@ STILL = 0.1  # of the range of the line that moves most; less is not worth a pic
 LABEL = 36  # characters of an axis label
 STYLES: dict[StepKind, str] = {"median": "arm-best", "best paid": "arm-human", "drawn": "arm-thin"}
 ORDER: tuple[StepKind, ...] = ("drawn", "best paid", "median")  # the last lies on top
-_GROUPS = {1: ("s0",), 2: ("s1", "s0"), 3: ("s1", "s5", "s0")}
+_GROUPS = {1: ("s0",), 2: ("s1", "s0"), 3: ("s1", "s2", "s0")}
 
 
 def total_plot(item: Slice) -> Markup:

@@ -5,6 +5,8 @@ import pytest
 from rewardsmith.runs.pictures import Pictures
 from rewardsmith.runs.records import RunState
 from rewardsmith.runs.report import RunFacts, render_report
+from rewardsmith.runs.report_curves import component_names
+from rewardsmith.runs.report_multiples import series_class
 from rewardsmith.runs.report_pictures import SLICES, pictured, read_pictures, report_pictures
 from rewardsmith.runs.store import RunStore
 
@@ -58,3 +60,14 @@ def test_a_run_that_has_barely_begun_has_neither(tmp_path: Path) -> None:
         "pictures": [],
         "scatters": [],
     }
+
+
+def test_a_component_has_the_colour_that_it_has_in_the_rest_of_the_report(
+    tmp_path: Path, finished_run: RunState, pictures: Pictures
+) -> None:
+    keep(tmp_path, "g1.0", pictures)
+    ((_, shown),) = report_pictures(tmp_path, finished_run)["pictures"]
+    names = component_names(finished_run)
+    assert [label for label, _ in shown["slices"][0].legend] == ["run", "upright"]
+    assert dict(shown["slices"][0].legend)["upright"] == series_class(names, "upright")
+    assert names.index("upright") != 1
