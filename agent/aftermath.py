@@ -32,7 +32,7 @@ class Aftermath:
             task: of the run.
             bank: of the run: its random episodes say what an untrained policy comes to.
             jobs: folder of a unit's training, by its id.
-            opened: starts the worker of a program.
+            opened: starts the worker of a candidate's program.
         """
         self._task = task
         self._bank = bank

@@ -16,6 +16,7 @@ from rewardsmith.agent.developing import Ask, Check, Workbench
 from rewardsmith.agent.llm import LanguageModel, Reply, Request, Role
 from rewardsmith.agent.loop import Agent
 from rewardsmith.agent.models import make_model
+from rewardsmith.agent.probing import examiners_of
 from rewardsmith.agent.proving import Prover
 from rewardsmith.agent.recorded import RecordedModel, ReplayModel
 from rewardsmith.agent.roles import settings_for
@@ -61,6 +62,8 @@ def assemble(
     task = store.task()
     ledger, bank = ledger_of(store, config), Bank(store.bank_path)
     ask = _asker(store, config, ledger, view, recorded)
+    recipe = recipe_of(task, config)
+    examiners = examiners_of(store, config, recipe, bank, recorded=recorded)
     bench = Workbench(
         task=task,
         ask=ask,
@@ -69,6 +72,7 @@ def assemble(
         settings=lambda role: settings_for(model_spec(config, role), prompts_dir=config.prompts),
         repair_turns=config.repair_turns,
         critic_rounds=critic_rounds(config),
+        inspect=examiners.inspector.alone,
     )
     pool = executor or executor_of(config)
     prover = Prover(store, bank, pool, ledger, view)
@@ -76,9 +80,11 @@ def assemble(
         store=store,
         config=config,
         bench=bench,
-        recipe=recipe_of(task, config),
+        recipe=recipe,
         prover=prover,
         watch=view,
+        inspector=examiners.inspector,
+        answering=examiners.answering,
         parallel_asks=1 if model_spec(config, "designer").startswith("local") else 8,
     )
     return Crew(agent, ledger)

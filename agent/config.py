@@ -18,6 +18,8 @@ StrategyName = Literal["greedy", "eureka", "iid"]
 SandboxName = Literal["auto", "docker", "bubblewrap", "process", "none"]
 
 BY_DESIGNER = "designer"
+# In the order in which a candidate meets them; "after" are all those of a training.
+ProbeName = Literal["health", "ranking", "farming", "sensitivity", "starc", "human", "after"]
 
 # What may differ between two starts of the same run: where it lies, its limits, its helpers.
 NOT_IDENTITY = {
@@ -47,6 +49,7 @@ class RunConfig(BaseModel):
     strategy: StrategyName = "greedy"
     critic_rounds: int | None = Field(None, ge=0, le=3)  # None: 1, or 0 for the local model
     repair_turns: int = Field(1, ge=0, le=3)
+    probes: bool | tuple[ProbeName, ...] = True  # all, none, or these
     audit_rejected: float = Field(0.0, ge=0, le=1)  # share of the refused that train all the same
     shaping: str | None = None  # operators over components; "designer" leaves the choice to it
     subgoals: bool = False  # ask the designer for subgoals
@@ -100,6 +103,10 @@ class RunConfig(BaseModel):
     def confinement(self) -> str:
         """The sandbox and what it must hold, as one text that every job is given."""
         return asked(self.sandbox, self.sandbox_require)
+
+    def probing(self, name: ProbeName) -> bool:
+        """Tells whether a probe is asked in this run."""
+        return self.probes if isinstance(self.probes, bool) else name in self.probes
 
     @field_validator("rungs")
     @classmethod

@@ -17,11 +17,11 @@ from rewardsmith.sandbox.shaping import Shaping
 
 Ask = Callable[[Request], Reply]
 Check = Callable[[str], CheckReport]
-Inspect = Callable[[Candidate, str], Inspection]
+Inspect = Callable[[Candidate], Inspection]
 Watch = Callable[..., None]
 
 
-def uninspected(candidate: Candidate, program: str) -> Inspection:
+def uninspected(candidate: Candidate) -> Inspection:
     """Returns an empty ledger: no probe is asked."""
     return Inspection()
 
@@ -198,7 +198,8 @@ def _judged(
 ) -> Draft:
     report = bench.check(written)
     sound = report.failure is None
-    found = bench.inspect(candidate, report.source) if sound else Inspection()
+    drafted = {"program": report.source, "mode": report.mode, "shaping": report.shaping}
+    found = bench.inspect(candidate.model_copy(update=drafted)) if sound else Inspection()
     failure = report.failure or found.failure
     text = failure.text if failure else ""
     bench.watch("checked", candidate=candidate.id, ok=failure is None, text=text)

@@ -24,6 +24,12 @@ FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("--strategy", "strategy", str, "greedy, eureka or iid"),
     ("--critic-rounds", "critic_rounds", int, "rounds of the critic before training, 0 to 3"),
     ("--repair-turns", "repair_turns", int, "turns to mend an answer that breaks the contract"),
+    (
+        "--probes",
+        "probes",
+        str,
+        "on, off, or some: health,ranking,farming,sensitivity,starc,human,after",
+    ),
     ("--audit-rejected", "audit_rejected", float, "share of the refused to train all the same"),
     ("--shaping", "shaping", str, SHAPING),
     ("--subgoals", "subgoals", bool, "ask the designer for subgoals, and tell where episodes stop"),
@@ -137,6 +143,8 @@ def _take_lists(values: dict[str, Any]) -> None:
     """Replaces what was written as one text, or as several, by what it lists."""
     if "rungs" in values:
         values["rungs"] = [part.strip() for part in values["rungs"].split(",")]
+    if values.get("probes") not in (None, "on", "off"):
+        values["probes"] = [part.strip() for part in values["probes"].split(",")]
     if "executor_args" in values:
         values["executor_args"] = dict(_argument(text) for text in values["executor_args"])
 

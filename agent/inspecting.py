@@ -16,6 +16,7 @@ from rewardsmith.sandbox.program import RewardProgram, parse
 from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 
 Beside = Callable[[Mapping[str, RewardBatch], bool], Iterable[Probe]]
+Alone = Callable[[str], Iterable[Probe]]
 After = Callable[[Candidate, RunState], tuple[Evidence, ...]]
 Values = RewardBatch | Failure
 
@@ -24,13 +25,13 @@ Values = RewardBatch | Failure
 class Probes:
     """What is asked about every candidate, the cheap ones first; nothing where left out.
 
-    ``alone`` reads a program's values by themselves, before the critic is asked. ``beside`` makes
-    the probes that compare them with those of trained candidates, given by id, and is told whether
-    any of the programs has memory. ``after`` looks at a candidate's trainings, given all that the
-    run knows by then.
+    ``alone`` makes the probes that read a program's values by themselves, before the critic is
+    asked. ``beside`` makes those that compare them with the values of trained candidates, given by
+    id, and is told whether any of the programs has memory. ``after`` looks at a candidate's
+    trainings, given all that the run knows by then.
     """
 
-    alone: tuple[Probe, ...] = ()
+    alone: Alone | None = None
     beside: Beside | None = None
     after: After | None = None
 
@@ -49,7 +50,7 @@ class Inspector:
         records: Inspections,
         *,
         gather: Callable[[], Stored],
-        opened: Callable[[str], RewardSource],
+        opened: Callable[[Candidate], RewardSource],
     ) -> None:
         """Takes the probes and what they need.
 
@@ -58,7 +59,7 @@ class Inspector:
             probes: what to ask.
             records: what is known already.
             gather: returns the bank as it is now.
-            opened: starts the worker of a program.
+            opened: starts the worker of a candidate's program, its shaping around it.
         """
         self._task = task
         self._probes = probes
@@ -68,26 +69,26 @@ class Inspector:
         self._lock = threading.Lock()
         self._generation: int | None = None
         self._bank: Stored | None = None
-        self._values: dict[str, Values] = {}
+        self._values: dict[tuple[str, str], Values] = {}
 
-    def alone(self, candidate: Candidate, program: str) -> Inspection:
-        """Returns the ledger of one draft, or what the program does wrong on the bank.
+    def alone(self, candidate: Candidate) -> Inspection:
+        """Returns the ledger of a candidate as it is drafted, or what its program does wrong.
 
         Raises:
             SandboxUnavailable: this machine cannot confine the program.
         """
-        if not self._probes.alone:
+        make, program = self._probes.alone, candidate.program
+        if make is None or program is None:
             return Inspection()
-        subject = RewardProgram(program).id
 
         def find() -> Inspection:
             bank = self._bank_of(candidate.generation)
-            values = self._values_of(program, bank)
+            values = self._values_of(candidate, bank)
             if isinstance(values, Failure):
                 return Inspection(failure=values)
-            return Inspection(evidence=ledger(values, bank, self._task, self._probes.alone))
+            return Inspection(evidence=ledger(values, bank, self._task, make(program)))
 
-        return self._records.of(candidate.id, subject, find)
+        return self._records.of(candidate.id, RewardProgram(program).id, find)
 
     def beside(self, candidate: Candidate, trained: Sequence[Candidate]) -> Inspection:
         """Returns what comparing a sound candidate with trained ones, or those about to be, says.
@@ -101,9 +102,9 @@ class Inspector:
 
         def find() -> Inspection:
             bank = self._bank_of(candidate.generation)
-            known = {item.id: self._values_of(item.program or "", bank) for item in trained}
+            known = {item.id: self._values_of(item, bank) for item in trained}
             others = {name: v for name, v in known.items() if isinstance(v, RewardBatch)}
-            values = self._values_of(candidate.program or "", bank)
+            values = self._values_of(candidate, bank)
             if isinstance(values, Failure):  # on rows that its own ledger did not have
                 return Inspection()
             timed = any(_has_memory(item.program or "") for item in (candidate, *trained))
@@ -128,14 +129,13 @@ class Inspector:
                 self._bank, self._generation, self._values = self._gather(), generation, {}
             return self._bank
 
-    def _values_of(self, program: str, bank: Stored) -> Values:
-        known = self._values.get(program)
-        if known is not None:
-            return known
-        with closing(self._opened(program)) as source:
-            found = values_on(source, bank)
-        self._values[program] = found
-        return found
+    def _values_of(self, candidate: Candidate, bank: Stored) -> Values:
+        shaping = candidate.shaping.text if candidate.shaping else ""
+        key = (candidate.program or "", shaping)
+        if key not in self._values:
+            with closing(self._opened(candidate)) as source:
+                self._values[key] = values_on(source, bank)
+        return self._values[key]
 
 
 def _has_memory(program: str) -> bool:

@@ -16,6 +16,7 @@ from rewardsmith.agent.developing import Draft, Workbench, adopt, develop
 from rewardsmith.agent.evidence.normal_form import normal_form
 from rewardsmith.agent.halving import judged, marked
 from rewardsmith.agent.inspecting import Inspector
+from rewardsmith.agent.interview import Answer
 from rewardsmith.agent.proving import Prover, Recipe
 from rewardsmith.agent.screening import AUDIT, DUPLICATE, audit, nearest, sound, trainable
 from rewardsmith.agent.search import STRATEGIES, best_of_generation, contenders, elect, find
@@ -37,6 +38,7 @@ class Agent:
     prover: Prover
     watch: Watch
     inspector: Inspector | None = None
+    answering: Callable[[Candidate], Answer] | None = None
     parallel_asks: int = 1
 
     def run(self) -> RunState:
@@ -220,6 +222,7 @@ class Agent:
                 self.bench.task,
                 subject,
                 context_of(state, subject),
+                answer=self.answering(subject) if self.answering else None,
                 settings=self.bench.settings("analyzer"),
             )
         except ModelError as error:

@@ -128,6 +128,7 @@ def measured(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         executor=options.executor,
         executor_args=given({"executor_args": options.executor_arg}).get("executor_args", {}),
         video=False,
+        probes=False,  # all candidates train, whatever they are worth
         out=out,
     )
     ours = search(config, options.workers)

@@ -9,7 +9,7 @@ result = rewardsmith.design(
     candidates=2,
     generations=1,
     steps=2_000,
-    final_seeds=1,
+    probes=False,  # or few of such random rewards would be found worth a training
     out="results/from-python",
 )
 print(result.program)

@@ -58,7 +58,8 @@ class Run:
             *("--env", "rewardsmith/Point-v0", "--llm", "scripted:script.yaml"),
             *("--candidates", "2", "--generations", "2", "--final-seeds", "1"),
             *("--critic-rounds", "1", "--steps", "2000", "--eval-episodes", "2"),
-            *("--no-video", "--out", "run"),
+            # The script's rewards differ in their scale alone, which others would refuse.
+            *("--no-video", "--out", "run", "--probes", "health,ranking,sensitivity,after"),
         ]
         with (self.folder / "stderr.txt").open("wb") as errors:
             return subprocess.Popen(

@@ -17,7 +17,7 @@ from rewardsmith.runs.records import Candidate, Evidence, RunState
 from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 
 Stored = Callable[[str], tuple[Episode, ...]]
-Opened = Callable[[str], RewardSource]
+Opened = Callable[[Candidate], RewardSource]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def played(
         candidate: with its reports.
         task: whose card says which fields may be seen.
         stored: the stored judged episodes of a unit, by its id; none where there are none.
-        opened: starts the worker of a program; it is asked and closed.
+        opened: starts the worker of its program; it is asked and closed.
         random: whole episodes of the untrained policy.
     """
     report = representative(candidate)
@@ -56,7 +56,7 @@ def played(
         return Played()
     values, untrained = None, None
     if candidate.program is not None:
-        with closing(opened(candidate.program)) as source:
+        with closing(opened(candidate)) as source:
             values = _values(source, episodes)
             paid = _values(source, random) if random else None
         untrained = None if paid is None else float(paid.total.sum()) / len(random)

@@ -18,7 +18,7 @@ TEXT = "reach the goal"
 SMALL = (
     *("--env", POINT, "--llm", "scripted", "--candidates", "2", "--generations", "2"),
     *("--steps", "2000", "--final-seeds", "1", "--eval-episodes", "2", "--critic-rounds", "0"),
-    *("--no-video",),
+    *("--no-video", "--probes", "off"),  # few random draws are worth a training
 )
 TINY = ("--candidates", "1", "--generations", "1", "--recheck-seeds", "0", "--final-seeds", "0")
 

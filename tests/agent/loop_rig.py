@@ -182,7 +182,7 @@ class Rig:
             self.probes,
             Inspections(self.store, recorded=self.recorded),
             gather=small_bank,
-            opened=lambda program: self.worker(program, self.evaluated),
+            opened=lambda item: self.worker(item.program or "", self.evaluated),
         )
 
     def watch(self, kind: str, **facts: Any) -> None:

@@ -7,6 +7,7 @@ from rewardsmith.agent.aftermath import NOT_ON_RECORD, Aftermath, untrained
 from rewardsmith.prompts.questions import questions_in
 from rewardsmith.runs.bank import Bank
 from rewardsmith.runs.inspections import Inspections
+from rewardsmith.runs.records import Candidate
 from rewardsmith.runs.store import RunStore
 from rewardsmith.runs.training.files import TRAJECTORIES
 from rewardsmith.runs.training.trajectories import save_episodes
@@ -24,9 +25,9 @@ def store(tmp_path: Path) -> RunStore:
 
 
 def aftermath(store: RunStore, opened: list[str] | None = None) -> Aftermath:
-    def start(program: str) -> Paying:
+    def start(candidate: Candidate) -> Paying:
         if opened is not None:
-            opened.append(program)
+            opened.append(candidate.program or "")
         return Paying()
 
     return Aftermath(TASK, Bank(store.bank_path), store.job_path, opened=start)

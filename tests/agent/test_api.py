@@ -14,6 +14,7 @@ from rewardsmith.runs.store import RunStore
 SAME_AS_SMALL: dict[str, Any] = {
     "env": POINT, "llm": "scripted", "candidates": 2, "generations": 2, "steps": 2000,
     "final_seeds": 1, "eval_episodes": 2, "critic_rounds": 0, "video": False,
+    "probes": False,
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from rewardsmith.agent.config import make_config, read_config, seconds
+from rewardsmith.agent.flags import given
 from rewardsmith.errors import ConfigError
 
 
@@ -84,6 +85,22 @@ def test_the_sandbox_and_what_it_must_hold_are_one_text_for_every_job() -> None:
     assert config.confinement == "docker:cpu=hard"
     with pytest.raises(ConfigError, match=r"sandbox_require.*is not understood"):
         make_config({"env": "X", "sandbox_require": "cpu"})
+
+
+def test_probes_are_all_none_or_some_and_part_of_what_a_run_is() -> None:
+    every, none, some = (
+        make_config({"env": "X"} | given({"probes": said}))
+        for said in ("on", "off", "health, starc")
+    )
+    assert (every.probes, none.probes, some.probes) == (True, False, ("health", "starc"))
+    assert [c.probing("starc") for c in (every, none, some)] == [True, False, True]
+    assert not some.probing("farming")
+    assert len({config.identity for config in (every, none, some)}) == 3
+
+
+def test_a_probe_that_does_not_exist_is_named() -> None:
+    with pytest.raises(ConfigError, match="healt"):
+        make_config({"env": "X"} | given({"probes": "healt"}))
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])

@@ -19,7 +19,9 @@ from rewardsmith.sandbox.backends import resolve
 @pytest.fixture
 def run(tmp_path: Path) -> RunStore:
     values: dict[str, Any] = {"env": POINT, "text": TEXT, "llm": "scripted", "candidates": 2}
-    config = make_config(values | {"seeds": 2, "video": False, "out": tmp_path / "run"})
+    config = make_config(
+        values | {"seeds": 2, "video": False, "probes": False, "out": tmp_path / "run"}
+    )
     return RunStore.open(run_design(config, view=unwatched, make_crew=quick_crew()).run)
 
 

@@ -22,7 +22,7 @@ OWN = """def compute_reward(distance):
 @pytest.fixture
 def paused(tmp_path: Path) -> Path:
     values = {"env": POINT, "text": TEXT, "llm": "scripted", "candidates": 2, "pause_after": True}
-    config = make_config(values | {"video": False, "out": tmp_path / "run"})
+    config = make_config(values | {"video": False, "probes": False, "out": tmp_path / "run"})
     with pytest.raises(AwaitingFeedback):
         run_design(config, view=unwatched, make_crew=quick_crew())
     return tmp_path / "run"

@@ -141,7 +141,7 @@ def test_a_real_search_with_rungs_trains_its_winner_as_if_it_had_never_stopped(
     plain: dict[str, Any] = {
         "env": "rewardsmith/Point-v0", "llm": "scripted", "candidates": 2, "generations": 1,
         "steps": 2000, "recheck_seeds": 0, "final_seeds": 0, "eval_episodes": 2,
-        "critic_rounds": 0, "video": False,
+        "critic_rounds": 0, "video": False, "probes": False,
     }  # fmt: skip
     whole, halved = (
         design(make_config(plain | changes | {"out": tmp_path / name}), view=lambda *a, **k: None)

@@ -62,7 +62,7 @@ def alarm(candidate: Candidate, state: RunState) -> tuple[Evidence, ...]:
     return (Evidence(probe="alarm", verdict="warn", text="the return rose alone", score=fitness),)
 
 
-PROBES = Probes(alone=(health, farming, never), beside=twins, after=alarm)
+PROBES = Probes(alone=lambda program: (health, farming, never), beside=twins, after=alarm)
 
 
 def rig(folder: Path, *designs: str, critic: str = ACCEPT, **more: Any) -> Rig:
@@ -89,7 +89,7 @@ def test_of_broken_duplicate_farmable_and_good_exactly_the_good_one_is_trained(
     tmp_path: Path,
 ) -> None:
     first = (answer(2), FARMABLE, FARMABLE, FARMABLE)
-    used = rig(tmp_path, *first, BROKEN, answer("2.0"), answer(12), answer(4),
+    used = rig(tmp_path, *first, BROKEN, answer("2 * 1"), answer(12), answer(4),
                options={"candidates": 4, "generations": 2})  # fmt: skip
     state = used.agent().run()
     broken, duplicate, farmable, good = state.candidates[4:]
@@ -105,7 +105,7 @@ def test_of_broken_duplicate_farmable_and_good_exactly_the_good_one_is_trained(
 
 
 def test_siblings_of_one_preference_are_trained_once(tmp_path: Path) -> None:
-    state = rig(tmp_path, BROKEN, answer(4), answer("4.0"), FARMABLE).agent().run()
+    state = rig(tmp_path, BROKEN, answer(4), answer("4 * 1"), FARMABLE).agent().run()
     assert trained(state) == ["g0.1"]
     assert state.candidates[2].evidence[-1].text == "pays as g0.1 does"
 
@@ -207,7 +207,7 @@ def by_the_question(request: Request) -> str:
     if request.role == "critic":
         return ACCEPT
     digits = sum(map(ord, "".join(m.content for m in request.messages))) + request.sample
-    kinds = (BROKEN, FARMABLE, answer(2), answer("2.0"), answer(3 + digits % 97 / 100))
+    kinds = (BROKEN, FARMABLE, answer(2), answer("2 * 1"), answer(3 + digits % 97 / 100))
     return kinds[digits % len(kinds)]
 
 

@@ -30,7 +30,9 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     values = {"env": POINT, "text": TEXT, "llm": "scripted", "candidates": 2}
-    config = make_config(values | {"critic_rounds": 1, "video": False, "out": tmp_path / "run"})
+    config = make_config(
+        values | {"critic_rounds": 1, "video": False, "probes": False, "out": tmp_path / "run"}
+    )
     return run_design(config, view=unwatched, make_crew=quick_crew()).run
 
 
@@ -130,7 +132,7 @@ def test_a_question_that_was_never_answered_is_a_miss(run: Path, no_model: None)
 
 def test_a_run_with_feedback_replays_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"env": POINT, "text": TEXT, "llm": "scripted", "candidates": 2, "pause_after": True}
-    config = make_config(values | {"video": False, "out": tmp_path / "run"})
+    config = make_config(values | {"video": False, "probes": False, "out": tmp_path / "run"})
     with pytest.raises(AwaitingFeedback):
         run_design(config, view=unwatched, make_crew=quick_crew())
     give(tmp_path / "run", {"wanted": "use less force", "candidate": "g0.0"})

@@ -29,7 +29,7 @@ HALT_S = 3.0
 
 def quick(out: Path, view: Any = unwatched, **options: Any) -> DesignResult:
     values = {"env": POINT, "text": TEXT, "llm": "scripted", "out": out, "candidates": 2}
-    config = make_config(values | {"critic_rounds": 0, "video": False} | options)
+    config = make_config(values | {"critic_rounds": 0, "video": False, "probes": False} | options)
     return run_design(config, view=view, make_crew=quick_crew())
 
 

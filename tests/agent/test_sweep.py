@@ -22,7 +22,7 @@ tasks:
   - {{env: rewardsmith/Point-v0, text: come to rest at the goal}}
 models: ["scripted:{script}"]
 seeds: [0, 1]
-base: {{candidates: 1, generations: 1, critic_rounds: 0, video: false, steps: 2000,
+base: {{candidates: 1, generations: 1, critic_rounds: 0, video: false, probes: false, steps: 2000,
        eval_episodes: 2, final_seeds: 1, recheck_seeds: 0}}
 """
 

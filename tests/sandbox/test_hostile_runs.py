@@ -150,7 +150,7 @@ class User:
             *("--llm", "scripted:script.yaml", "--candidates", str(len(programs))),
             *("--generations", "1", "--steps", "5000", "--final-seeds", "1", "--no-video"),
             *("--eval-episodes", "2", "--critic-rounds", "0", "--repair-turns", "0"),
-            *("--sandbox", sandbox),
+            *("--sandbox", sandbox, "--probes", "off"),
         )
 
     def candidates(self) -> dict[str, dict[str, Any]]:
