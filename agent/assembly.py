@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -69,7 +69,11 @@ def assemble(
         ask=ask,
         check=_checker(bank, task, config),
         watch=view,
-        settings=lambda role: settings_for(model_spec(config, role), prompts_dir=config.prompts),
+        settings=lambda role: replace(
+            settings_for(model_spec(config, role), prompts_dir=config.prompts),
+            shaping=config.shaping,
+            subgoals=config.subgoals,
+        ),
         repair_turns=config.repair_turns,
         critic_rounds=critic_rounds(config),
         inspect=examiners.inspector.alone,

@@ -41,6 +41,13 @@ class RoleSettings:
     temperatures: tuple[float, ...] = (0.7, 1.0, 0.8, 0.9)  # by sample; empty: the model's own
     repair_temperature: float | None = 0.4
     verdict_temperature: float | None = 0.2
+    shaping: str | None = None  # as spelled, or "designer"
+    subgoals: bool = False  # asked of the designer
+
+    @property
+    def told(self) -> dict[str, object]:
+        """What the system prompts of designer and critic are rendered with."""
+        return {"compact": self.compact, "shaping": self.shaping, "subgoals": self.subgoals}
 
     def hint(self, sample: int, *, improving: bool) -> str:
         """The line at the end of the prompt of one sample, empty for the first."""

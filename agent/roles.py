@@ -273,7 +273,7 @@ def _prompt(
 ) -> _Prompt:
     """System and user message, what is equal throughout a run first, for prompt caches."""
     folder = settings.prompts_dir
-    system = render(f"{who}_system", prompts_dir=folder, compact=settings.compact)
+    system = render(f"{who}_system", prompts_dir=folder, **settings.told)
     turns = _worked(task, settings) if who == "designer" else ()
     user = render(name, prompts_dir=folder, card=card_of(task.env), task=task, **values)
     told = (Message("system", system.text), *(Message(role, item.text) for role, item in turns))

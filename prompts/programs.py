@@ -16,11 +16,14 @@ from rewardsmith.prompts.structure import (
     parsed,
     syntax_error,
 )
+from rewardsmith.sandbox.program import MARK, ROWS_MARK
+from rewardsmith.sandbox.subgoals import SUBGOALS
 
 ExtractionCause = Literal["empty", "too_long", "no_code", "other_function", "syntax", "truncated"]
 LONGEST_ANSWER = 60_000  # far above any reward; beyond it a model repeats itself
 _BUILTINS = frozenset(dir(builtins)) | {"np", "numpy", "math"}
-_DECLARATIONS = frozenset({"MEMORY"})  # read by the worker, not by the function itself
+# Read by the worker, or asked beside the function: not used by the function itself.
+_DECLARATIONS = frozenset({"MEMORY", SUBGOALS})
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,10 @@ def extract_program(text: str, *, function: str = "compute_reward") -> Extractio
     """The last complete definition of ``function`` in an answer, with what it needs.
 
     Fenced blocks come before text outside fences. Helper functions, constants and imports are kept
-    from the same block or earlier ones where the function uses them; calls, prints and other
-    functions are left out. The function itself is never altered but for its indentation and what
-    ``repairs`` tells: an answer whose function does not parse is a miss, however little is wrong.
+    from the same block or earlier ones where the function uses them, and so are subgoals and the
+    line that chooses a shaping; calls, prints and other functions are left out. The function itself
+    is never altered but for its indentation and what ``repairs`` tells: an answer whose function
+    does not parse is a miss, however little is wrong.
     """
     if not text.strip():
         return Extraction(None, "empty", "the answer is empty")
@@ -61,7 +65,7 @@ def extract_program(text: str, *, function: str = "compute_reward") -> Extractio
     if not chosen.complete and chosen.ends_block and not parts[at].closed:
         detail = f"the answer ends inside {function}, before it returns anything; be shorter"
         return Extraction(None, "truncated", detail, chosen.text)
-    source = _assembled(chosen, parts[:at], function)
+    source = _with_mark(_assembled(chosen, parts[:at], function), parts[at].text)
     if parsed(source) is None:
         return _miss(parts, text, function)
     bracketed = "(not " in source and "(not " not in text
@@ -122,6 +126,14 @@ def _assembled(chosen: Definition, earlier: tuple[Block, ...], function: str) ->
     before = [*_from_earlier(earlier, frozenset(wanted)), *before]
     texts = [s.text.rstrip() for s in before]
     return "\n\n".join([*texts, chosen.text.rstrip(), *(s.text.rstrip() for s in after)]) + "\n"
+
+
+def _with_mark(source: str, text: str) -> str:
+    """The program with the line by which it chooses its shaping, wherever that stood."""
+    lines = (line.strip() for line in text.split("\n"))
+    marks = dict.fromkeys(line for line in lines if line.startswith(MARK) and line != ROWS_MARK)
+    missing = [mark for mark in marks if mark not in source.split("\n")]
+    return source + "".join(f"{mark}\n" for mark in missing)
 
 
 def _needed(statements: tuple[Statement, ...], names: frozenset[str]) -> list[Statement]:

@@ -315,3 +315,28 @@ def test_whatever_parameters_are_repeated_the_program_is_the_same_as_without(
     found, wanted = extract_program(answer(names)), extract_program(answer(once))
     assert found.source == wanted.source is not None
     assert bool(found.repairs) == (once != names)
+
+
+GOALS = 'def subgoals(velocity):\n    return {"fast": velocity > LIMIT}\n'
+
+
+@pytest.mark.parametrize("order", [f"{CODE}\n\n{GOALS}", f"{GOALS}\n\n{CODE}"])
+def test_subgoals_come_along_with_what_they_need(order: str) -> None:
+    source = source_of(f"```python\nLIMIT = 2.0\nOTHER = 3.0\n\n\n{order}```")
+    assert GOALS.strip() in source
+    assert "LIMIT = 2.0" in source
+    assert "OTHER" not in source
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"```python\n# rewardsmith: combine=sum\nimport numpy as np\n\n\n{CODE}```",
+        f"```python\n{CODE}# rewardsmith: combine=sum\n```",
+        "```python\ndef compute_reward(velocity):\n    # rewardsmith: combine=sum\n"
+        f"    {BODY}\n```",
+    ],
+)
+def test_the_line_that_chooses_a_shaping_comes_along_once_wherever_it_stands(answer: str) -> None:
+    lines = source_of(answer).split("\n")
+    assert lines.count("# rewardsmith: combine=sum") == 1

@@ -51,6 +51,8 @@ def values(task: Task, trained: Candidate, broken: Candidate, feedback: Feedback
     note = "2 of 4 episodes went alike (fell 2; 150 steps long); `torso_height` falls at step 90"
     return {
         "compact": False,
+        "shaping": None,
+        "subgoals": False,
         "example": shown(nearest(task.text, task.env.id, 1)[0]),
         "card": card_of(task.env),
         "task": task,
@@ -91,6 +93,26 @@ def test_the_compact_form_of_a_system_prompt_is_shorter(name: str, values: dict[
     compact = render(name, **(values | {"compact": True})).text
     compare(f"{name}.compact", compact)
     assert len(compact) < len(render(name, **values).text) or name == "analyzer_system"
+
+
+BESIDE = {
+    "designer": {"shaping": "designer", "subgoals": True},
+    "chosen": {"shaping": "combine=geomean,squash=sign(goal,near),potential=near"},
+    "subgoals": {"subgoals": True},
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_shaping_and_subgoals_are_told_only_where_they_are_asked_for(
+    name: str, values: dict[str, Any]
+) -> None:
+    told = render("designer_system", **(values | BESIDE[name])).text
+    compare(f"designer_system.{name}", told)
+    plain = render("designer_system", **values).text
+    assert "subgoals" not in plain
+    assert "haping" not in plain
+    removed = [line for line in plain.split("\n") if line not in told.split("\n")]
+    assert removed == []
 
 
 def test_an_empty_first_prompt_has_no_empty_sections(values: dict[str, Any]) -> None:
