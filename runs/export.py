@@ -11,6 +11,7 @@ from rewardsmith.errors import StoreError
 from rewardsmith.runs.records import Candidate, RunState
 from rewardsmith.runs.report_view import arm_rows, fitnesses
 from rewardsmith.runs.report_words import one_line, visible, with_interval
+from rewardsmith.sandbox.program import with_mark
 
 RULE = "# " + "-" * 78
 
@@ -85,7 +86,8 @@ def _policy(job: Path, best: Path, run_dir: Path) -> tuple[tuple[Path, ...], str
 def reward_text(state: RunState, candidate: Candidate, task: Task, *, date: str) -> str:
     """Returns the program as a file of its own, with its evidence above it.
 
-    It needs NumPy alone; ``rewardsmith check`` and ``RewardWrapper`` take it as it is.
+    It needs NumPy alone; ``rewardsmith check`` and ``RewardWrapper`` take it as it is. Its last
+    line tells the shaping that it was trained with, where there was one.
     """
     source = visible(candidate.program or "").strip("\n")
     header = [
@@ -97,6 +99,8 @@ def reward_text(state: RunState, candidate: Candidate, task: Task, *, date: str)
         *_use(task, source),
         RULE,
     ]
+    if candidate.shaping is not None:
+        source = with_mark(source, candidate.shaping).strip("\n")
     return "\n".join([*header, "import numpy as np", "", source, ""])
 
 

@@ -85,6 +85,13 @@ def declared_shaping(source: str) -> Shaping | Problem | None:
         return Problem(number, str(error))
 
 
+def with_mark(source: str, shaping: Shaping) -> str:
+    """Returns the program with the line that asks for ``shaping``, in place of any other such."""
+    lines = [line for line in lines_of(source) if line == ROWS_MARK or not line.startswith(MARK)]
+    text = "\n".join(lines).rstrip()
+    return f"{text}\n{MARK} {shaping.text}\n"
+
+
 def parse(source: str) -> Parsed | Failure:
     """Returns the program's tree and parameters, or why it cannot be read."""
     if len(source.encode("utf-8", "surrogatepass")) > MOST_BYTES:

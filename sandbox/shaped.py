@@ -3,18 +3,18 @@
 It stands outside the worker and outside the audits: those compare what the program itself said.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from rewardsmith.envs.step import Steps
-from rewardsmith.envs.task import FloatArray
+from rewardsmith.envs.task import EnvSpec, FloatArray
 from rewardsmith.sandbox import transforms
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 from rewardsmith.sandbox.shaping import Reference, Shaping
-from rewardsmith.sandbox.subgoals import reached
+from rewardsmith.sandbox.subgoals import SubgoalSource, as_program, reached
 
 PAID = "subgoals"  # the component that holds what subgoals paid
 _FLAT = 1e-9  # a deviation below this part of the mean is rounding
@@ -84,6 +84,30 @@ class ShapedReward:
     def _paid(self, potential: FloatArray, steps: Steps) -> FloatArray:
         after, before = np.split(potential, 2)
         return transforms.potential_form(after, before, steps.terminated, self._gamma)
+
+
+def shaped(
+    program: str,
+    spec: EnvSpec,
+    shaping: Shaping,
+    *,
+    gamma: float,
+    opened: Callable[[str], RewardSource],
+) -> ShapedReward | Failure:
+    """Returns the rewards of a program as ``shaping`` makes them; a failure if it has no subgoals.
+
+    Args:
+        program: source text.
+        spec: the environment whose fields it may ask for.
+        shaping: what to make of its answers, the references fixed.
+        gamma: the discount that the trainer learns with.
+        opened: starts the worker of a program, without any shaping.
+    """
+    goals = as_program(program, spec) if shaping.subgoals else None
+    if isinstance(goals, Failure):
+        return goals
+    subgoals = None if goals is None else SubgoalSource(opened(goals))
+    return ShapedReward(opened(program), shaping, gamma=gamma, subgoals=subgoals)
 
 
 def both_sides(steps: Steps) -> Steps:

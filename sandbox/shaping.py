@@ -75,6 +75,11 @@ class Shaping(_Frozen):
         return (*pair, *(gate.component for gate in self.gates), *self.potentials)
 
     @property
+    def by_training(self) -> bool:
+        """Whether it needs what only a training of ours knows: references, or successes."""
+        return self.combine == "logsigmoid" or self.squash == "par" or bool(self.gates)
+
+    @property
     def text(self) -> str:
         """The choice as it is spelled, without the references."""
         signed = ["signed"] * self.signed

@@ -14,8 +14,7 @@ from rewardsmith.runs.training.gating import GatedReward
 from rewardsmith.sandbox.backend import Limits
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardBatch, RewardSource
-from rewardsmith.sandbox.shaped import ShapedReward
-from rewardsmith.sandbox.subgoals import SubgoalSource, as_program
+from rewardsmith.sandbox.shaped import shaped
 
 # The pace below which a reward is too slow to train with, and what its calls may take besides: far
 # from what honest programs need even where they work row by row, through an engine, on busy cores.
@@ -113,26 +112,21 @@ def open_reward(unit: Unit) -> MeteredReward:
     """
     if unit.program is None:
         return MeteredReward(NativeReward())
-    audited = _audited(unit, unit.program)
     if unit.shaping is None:
-        return MeteredReward(audited)
-    goals = _audited(unit, _subgoal_program(unit)) if unit.shaping.subgoals else None
-    shaped = ShapedReward(
-        audited,
-        unit.shaping,
-        gamma=float(unit.hyperparams.get("gamma", 1.0)),  # who discounts nothing names none
-        subgoals=SubgoalSource(goals) if goals is not None else None,
-    )
+        return MeteredReward(_audited(unit, unit.program))
+    audits: list[AuditedReward] = []
+
+    def opened(program: str) -> RewardSource:
+        audits.append(_audited(unit, program))
+        return audits[-1]
+
+    # Who discounts nothing names no discount.
+    gamma = float(unit.hyperparams.get("gamma", 1.0))
+    source = shaped(unit.program, unit.task.env, unit.shaping, gamma=gamma, opened=opened)
+    if isinstance(source, Failure):
+        raise ConfigError(f"{unit.id}: its subgoals are to be paid. {source.text}")
     gates = unit.shaping.gates
-    source = GatedReward(shaped, gates, unit.task) if gates else shaped
-    return MeteredReward(source, (audited,) if goals is None else (audited, goals))
-
-
-def _subgoal_program(unit: Unit) -> str:
-    found = as_program(unit.program or "", unit.task.env)
-    if isinstance(found, Failure):
-        raise ConfigError(f"{unit.id}: subgoals are to be paid. {found.text}")
-    return found
+    return MeteredReward(GatedReward(source, gates, unit.task) if gates else source, audits)
 
 
 def _audited(unit: Unit, program: str) -> AuditedReward:

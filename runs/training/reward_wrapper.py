@@ -1,5 +1,6 @@
 """A reward program in somebody's own training: rewards at every step, as an environment wrapper."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rewardsmith.envs.task import EnvSpec, Task
 from rewardsmith.errors import ConfigError, TrainingError
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardSource
+from rewardsmith.sandbox.shaping import Shaping
 
 COMPONENTS = "reward_components"
 
@@ -31,6 +33,7 @@ class RewardWrapper(gym.Wrapper[Any, Any, Any, Any]):
         task: Task | EnvSpec,
         *,
         sandbox: str = "auto",
+        gamma: float = 0.99,
     ) -> None:
         """Wraps ``env``, which must be of the kind that ``task`` describes.
 
@@ -40,16 +43,21 @@ class RewardWrapper(gym.Wrapper[Any, Any, Any, Any]):
                 with memory follow one environment only.
             task: the task, or the environment's card.
             sandbox: the backend that confines the worker.
+            gamma: the discount that you train with, for potentials that the program's own line
+                ``# rewardsmith: ...`` asks for.
 
         Raises:
-            ConfigError: the file cannot be read.
+            ConfigError: the file cannot be read, or its shaping can only be trained with
+                ``rewardsmith train``.
             SandboxUnavailable: this machine cannot confine the program.
         """
         spec = task.env if isinstance(task, Task) else task
         recorded = env if _records(env) else Recorder(env, spec, native_reward=False)
         super().__init__(recorded)
         self._spec = spec
-        self._source = _source(reward, spec, sandbox) if isinstance(reward, str | Path) else reward
+        if isinstance(reward, str | Path):
+            reward = _source(Path(reward), spec, sandbox, gamma)
+        self._source = reward
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Steps the environment; the reward is the program's total.
@@ -87,11 +95,25 @@ def _records(env: gym.Env[Any, Any]) -> bool:
     return False
 
 
-def _source(path: str | Path, spec: EnvSpec, sandbox: str) -> RewardSource:
+def _source(path: Path, spec: EnvSpec, sandbox: str, gamma: float) -> RewardSource:
     from rewardsmith.sandbox.client import RewardClient
+    from rewardsmith.sandbox.program import declared_shaping
+    from rewardsmith.sandbox.shaped import shaped
 
     try:
-        program = Path(path).read_text(encoding="utf-8")
+        program = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"reward program {path}: cannot be read: {error}") from error
-    return RewardClient(program, spec, sandbox=sandbox)
+    opened = partial(RewardClient, spec=spec, sandbox=sandbox)
+    shaping = declared_shaping(program)
+    if not isinstance(shaping, Shaping):
+        return opened(program)
+    if shaping.by_training:
+        raise ConfigError(
+            f"reward program {path}: {shaping.text} needs what only a training knows, references "
+            "or successes; use `rewardsmith train`, or choose another shaping"
+        )
+    source = shaped(program, spec, shaping, gamma=gamma, opened=opened)
+    if isinstance(source, Failure):
+        raise ConfigError(f"reward program {path}: {source.text}")
+    return source

@@ -95,7 +95,7 @@ def test_the_compact_form_of_a_system_prompt_is_shorter(name: str, values: dict[
     assert len(compact) < len(render(name, **values).text) or name == "analyzer_system"
 
 
-BESIDE = {
+BESIDE: dict[str, dict[str, Any]] = {
     "designer": {"shaping": "designer", "subgoals": True},
     "chosen": {"shaping": "combine=geomean,squash=sign(goal,near),potential=near"},
     "subgoals": {"subgoals": True},

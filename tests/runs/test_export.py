@@ -15,6 +15,7 @@ from rewardsmith.runs.records import Candidate, RunState, Unit
 from rewardsmith.runs.report_facts import RunFacts
 from rewardsmith.runs.training.files import write_unit
 from rewardsmith.runs.training.policy import PolicySpec, checked, load_policy, save_policy, shapes
+from rewardsmith.sandbox.shaping import parse_shaping
 
 HOPPER: dict[str, Any] = {
     "observation_size": 11, "action_shape": (3,), "low": (-1.0,) * 3, "high": (1.0,) * 3
@@ -133,6 +134,16 @@ def test_a_policy_that_has_no_other_form_stays_plain_arrays(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.stdout == "(3,)\n", done.stderr
+
+
+def test_the_reward_tells_the_shaping_that_it_was_trained_with(
+    finished_run: RunState, best: Candidate, task: Task
+) -> None:
+    own = f"# rewardsmith: combine=sum\n{best.program}"
+    changes = {"program": own, "shaping": parse_shaping("combine=geomean,squash=clip(0,1)")}
+    text = reward_text(finished_run, best.model_copy(update=changes), task, date="d")
+    marks = [line for line in text.split("\n") if line.startswith("# rewardsmith:")]
+    assert marks == ["# rewardsmith: combine=geomean,squash=clip(0,1)"]
 
 
 def test_a_candidate_without_program_cannot_be_exported(

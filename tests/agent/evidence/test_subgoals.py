@@ -106,7 +106,8 @@ def test_episodes_that_reach_nothing_stop_at_the_start() -> None:
 def test_a_later_subgoal_stands_for_the_ones_before_it() -> None:
     bank = climbs([3, 0], [3, 0])
     height = bank.steps.after["height"]
-    columns = {"passing": ((height > 1) & (height < 2)) * 1.0, "high": (height > 2) * 1.0}
+    passing, high = (height > 1) & (height < 2), height > 2
+    columns = {"passing": passing.astype(np.float64), "high": high.astype(np.float64)}
     found = funnel(RewardBatch(np.zeros(4), columns), [2, 2], [True, True])
     assert found.verdict == "pass"
     assert found.text.startswith("All episodes reach 'high'.")

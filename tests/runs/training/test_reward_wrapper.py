@@ -72,3 +72,43 @@ def test_a_failing_program_stops_the_training_with_its_words(rule_reward: Any) -
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.py"):
         RewardWrapper(plain(), tmp_path / "nowhere.py", TASK)
+
+
+MARKED = """
+def compute_reward(distance):
+    return 9.0 + distance, {"near": 0.0 - distance}
+
+
+def subgoals(distance):
+    return {"close": distance < 1.5}
+
+
+# rewardsmith: MARK
+"""
+
+
+def first_step(path: Path, mark: str, **options: Any) -> tuple[float, float, float]:
+    """The reward of a first step, and how far from the target it began and ended."""
+    path.write_text(MARKED.replace("MARK", mark))
+    with RewardWrapper(plain(), path, TASK, **options) as env:
+        before, _ = env.reset(seed=3)
+        after, reward, _, _, info = env.step(np.ones(1, np.float32))
+    away = [abs(float(seen[0] - seen[2])) for seen in (before, after)]
+    assert info[COMPONENTS]["near"] == pytest.approx(-away[1], abs=1e-5)
+    return float(reward), away[0], away[1]
+
+
+def test_a_program_s_own_shaping_holds_in_somebody_s_own_training_too(tmp_path: Path) -> None:
+    path = tmp_path / "reward.py"
+    assert first_step(path, "combine=sum,squash=clip(-0.5,0.5)")[0] == -0.5
+    shaping = "squash=clip(0,0.25),subgoals=potential(4)"
+    paid, began, ended = first_step(path, shaping, gamma=0.5)
+    assert paid == pytest.approx(0.25 + 4 * (0.5 * (ended < 1.5) - (began < 1.5)))
+
+
+@pytest.mark.parametrize("mark", ["combine=logsigmoid", "squash=par", "combine=sum,gate=near(1,0)"])
+def test_a_shaping_that_needs_a_training_of_ours_is_refused_there(
+    tmp_path: Path, mark: str
+) -> None:
+    with pytest.raises(ConfigError, match="only a training knows"):
+        first_step(tmp_path / "reward.py", mark)
