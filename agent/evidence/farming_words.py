@@ -38,8 +38,7 @@ def told(name: str, case: Case, rivals: Sequence[Rival], thresholds: Thresholds)
         text = "No stored behaviour shows what farming would pay."
         return Evidence(probe=name, verdict="pass", text=text)
     judged = [(_verdict(case, rival, thresholds), rival) for rival in rivals]
-    order = {"fail": 0, "warn": 1, "pass": 2}
-    verdict, worst = min(judged, key=lambda item: (order[item[0]], item[1].advantage))
+    verdict, worst = min(judged, key=lambda item: _rank(*item))
     score = min(rival.advantage for rival in rivals)
     return Evidence(
         probe=name,
@@ -48,6 +47,12 @@ def told(name: str, case: Case, rivals: Sequence[Rival], thresholds: Thresholds)
         facts=_facts(case, rivals),
         text=_passed(case, worst) if verdict == "pass" else _text(case, worst),
     )
+
+
+def _rank(verdict: Verdict, rival: Rival) -> tuple[int, bool, float]:
+    """Orders the worst first; of those that fail, what has a name says more than a cycle."""
+    order = {"fail": 0, "warn": 1, "pass": 2}
+    return order[verdict], verdict != "pass" and rival.kind not in _DONE, rival.advantage
 
 
 def _verdict(case: Case, rival: Rival, thresholds: Thresholds) -> Verdict:
@@ -84,8 +89,8 @@ def _facts(case: Case, rivals: Sequence[Rival]) -> dict[str, Any]:
 
 def _passed(case: Case, worst: Rival) -> str:
     return (
-        f"{_good(case)} is paid {worst.good_pay:.3g}, the best of the rest, {_done(worst)}, "
-        f"{worst.pay:.3g}."
+        f"{_good(case)} is paid {worst.good_pay:.4g}, the best of the rest, {_done(worst)}, "
+        f"{worst.pay:.4g}."
     )
 
 
@@ -93,8 +98,8 @@ def _text(case: Case, worst: Rival) -> str:
     """Says who pays for what, what success is paid, and how to mend it."""
     payer = f"`{worst.component}` pays for it most. " if worst.component else ""
     return (
-        f"{_done(worst).capitalize()} is paid {worst.pay:.3g} (discounted, up to the time limit), "
-        f"{_good(case).lower()} {worst.good_pay:.3g}. {payer}{_MEND.get(worst.kind, _CYCLE)}"
+        f"{_done(worst).capitalize()} is paid {worst.pay:.4g} (discounted, up to the time limit), "
+        f"{_good(case).lower()} {worst.good_pay:.4g}. {payer}{_MEND.get(worst.kind, _CYCLE)}"
     )
 
 
