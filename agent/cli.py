@@ -162,14 +162,17 @@ def check(  # noqa: PLR0913  (one for each flag)
     yes: Annotated[bool, typer.Option("--yes-run-unsandboxed", help=UNSANDBOXED)] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check a reward program against the contract, in its worker."""
-    from rewardsmith.agent.single import check_file
+    """Check a reward program against the contract, and probe what it pays on stored steps.
+
+    Ends with 1 where a run would not train with it: it breaks the contract, or a probe says fail.
+    """
+    from rewardsmith.agent.checking import check_file
 
     facts, text = check_file(
         file, env, card=card, sandbox=sandbox, shaping=shaping, yes=yes, view=_view()
     )
     _print(facts, text, as_json)
-    if facts["failure"] is not None:
+    if facts["refused"]:
         raise typer.Exit(1)
 
 

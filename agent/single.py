@@ -1,4 +1,4 @@
-"""Commands for one reward that somebody wrote: check it, train with it, look at a card."""
+"""Commands for one reward that somebody wrote: train with it, look at a card."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -19,51 +19,12 @@ from rewardsmith.errors import ConfigError
 from rewardsmith.runs.records import TrainingReport, Unit
 from rewardsmith.runs.stats import interval
 from rewardsmith.sandbox.check import CheckReport
-from rewardsmith.sandbox.shaping import parse_shaping
 
 View = Callable[..., None]
 Facts = dict[str, Any]
 
 
-def check_file(  # noqa: PLR0913  (one for each flag)
-    file: Path,
-    env: str,
-    *,
-    card: Path | None = None,
-    sandbox: str = "auto",
-    shaping: str | None = None,
-    yes: bool = False,
-    view: View,
-) -> tuple[Facts, str]:
-    """Returns what the contract check says of a program, as a document and as text.
-
-    A shaping (the one given, or the one that the program's mark asks for) is tried with it.
-
-    Raises:
-        ConfigError: the file cannot be read, or the environment is unknown.
-        SandboxUnavailable: this machine cannot confine reward code.
-    """
-    if shaping is not None:
-        parse_shaping(shaping)  # misspelled: said before anything is played
-    wish = Wish(shaping, sandbox=sandbox)
-    task, source = find_task(env, card=card), read_text(file)
-    announce(sandbox, view, yes=yes)
-    report = _checked(source, task, wish)
-    facts = {
-        "file": str(file),
-        "env": env,
-        "failure": report.failure.model_dump(mode="json") if report.failure else None,
-        "mode": report.mode,
-        "components": list(report.components),
-        "shaping": report.shaping.text if report.shaping else None,
-        "subgoals": list(report.subgoals),
-        "rewrites": list(report.rewrites),
-        "notes": list(report.notes),
-    }
-    return facts, _check_text(facts)
-
-
-def _checked(source: str, task: Task, wish: Wish) -> CheckReport:
+def contract_check(source: str, task: Task, wish: Wish) -> CheckReport:
     """Returns the contract check of a program, completed by its shaping and its subgoals."""
     from rewardsmith.runs.bank import RANDOM, Bank
     from rewardsmith.sandbox.check import check
@@ -137,7 +98,7 @@ def _checked_program(
         if wish.chosen is not None:
             raise ConfigError("--shaping is of a program's components; give one with --reward")
         return None, {}
-    report = _checked(read_text(reward), task, wish)
+    report = contract_check(read_text(reward), task, wish)
     if report.failure is not None:
         raise ConfigError(f"{reward} breaks the reward contract: {report.failure.text}")
     return report.source, {"mode": report.mode, "shaping": report.shaping}
@@ -186,23 +147,11 @@ def _train_text(facts: Facts, task: Task) -> str:
     return "\n".join([*lines, *(f"failed: {text}" for text in facts["failures"])])
 
 
-def _check_text(facts: Facts) -> str:
-    lines = [f"rewritten: {text}" for text in facts["rewrites"]]
-    lines += [f"note: {text}" for text in facts["notes"]]
-    if facts["failure"]:
-        return "\n".join([*lines, f"{facts['failure']['kind']}: {facts['failure']['text']}"])
-    names = ", ".join(facts["components"]) or "none"
-    lines += [f"the contract holds ({facts['mode']}); components: {names}"]
-    lines += [f"shaping: {facts['shaping']}"] if facts["shaping"] else []
-    lines += [f"subgoals: {', '.join(facts['subgoals'])}"] if facts["subgoals"] else []
-    return "\n".join(lines)
-
-
 def read_text(path: Path) -> str:
-    """Returns a text file's content.
+    """Returns a program's text.
 
     Raises:
-        ConfigError: it cannot be read, or is no text.
+        ConfigError: it cannot be read.
     """
     try:
         return path.read_text()

@@ -194,11 +194,17 @@ def test_tasks_are_listed_and_one_card_is_shown() -> None:
 
 def test_a_sound_reward_passes_the_check(tmp_path: Path) -> None:
     (tmp_path / "reward.py").write_text(GOOD)
-    words = ("check", str(tmp_path / "reward.py"), "--env", POINT)
-    assert "the contract holds" in call(*words).out
-    done = call(*words, "--json")
+    done = call("check", str(tmp_path / "reward.py"), "--env", POINT, "--json")
     assert (done.code, done.document["failure"]) == (0, None)
     assert done.document["components"] == ["near"]
+    assert "health" in {item["probe"] for item in done.document["evidence"]}
+
+
+def test_a_reward_that_no_run_would_train_with_ends_with_1_and_its_ledger(tmp_path: Path) -> None:
+    (tmp_path / "reward.py").write_text(GOOD.replace("-distance", "1.0 * distance"))
+    done = call("check", str(tmp_path / "reward.py"), "--env", POINT, "--json")
+    assert (done.code, done.document["failure"]) == (1, None)
+    assert done.document["evidence"][-1]["verdict"] == "fail"
 
 
 def test_a_broken_reward_ends_with_1_and_the_nearest_name(tmp_path: Path) -> None:
@@ -234,7 +240,7 @@ def test_unconfined_reward_code_is_announced(tmp_path: Path) -> None:
     (tmp_path / "reward.py").write_text(GOOD)
     unconfined = ("check", str(tmp_path / "reward.py"), "--env", POINT, "--sandbox", "none")
     done = call(*unconfined, "--yes-run-unsandboxed")
-    assert done.code == 0
+    assert "the contract holds" in done.out
     assert "WARNING: --sandbox none" in done.err
 
 

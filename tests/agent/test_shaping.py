@@ -9,9 +9,11 @@ import pytest
 from command_rig import POINT, call
 from loop_rig import Arithmetic, Rig, by_sample, worth
 
+from rewardsmith.agent.checking import check_file
 from rewardsmith.agent.config import NOT_IDENTITY, make_config
+from rewardsmith.agent.evidence.played import Played, stored_of
 from rewardsmith.agent.shaping import Wish, completed, wish_of
-from rewardsmith.agent.single import check_file, train_file
+from rewardsmith.agent.single import train_file
 from rewardsmith.envs.collect import random_act, rollout
 from rewardsmith.envs.registry import find_task
 from rewardsmith.errors import ConfigError
@@ -21,6 +23,7 @@ from rewardsmith.sandbox.shaping import parse_shaping
 
 TASK = find_task(POINT)
 EPISODES = rollout(TASK.env, random_act(TASK.env, 1), (1, 2))
+BANK = stored_of([Played(episode, "e", "random", "random") for episode in EPISODES])
 GOOD = """def compute_reward(distance, action):
     near = np.exp(-distance)
     effort = -np.sum(action**2, axis=-1)
@@ -91,10 +94,10 @@ def test_a_misspelled_shaping_is_said_at_once_with_its_remedy() -> None:
 def test_check_tells_shaping_and_subgoals(tmp_path: Path) -> None:
     path = tmp_path / "reward.py"
     path.write_text(GOOD + "\n\ndef subgoals(distance):\n    return {'near': distance < 0.5}\n")
-    facts, text = check_file(path, POINT, shaping="combine=sum", view=nothing)
+    facts, text = check_file(path, POINT, shaping="combine=sum", view=nothing, bank=BANK)
     assert (facts["shaping"], facts["subgoals"]) == ("combine=sum", ["near"])
     assert "shaping: combine=sum" in text
-    facts, _ = check_file(path, POINT, shaping="combine=geomean", view=nothing)
+    facts, _ = check_file(path, POINT, shaping="combine=geomean", view=nothing, bank=BANK)
     assert "'effort' is -" in facts["failure"]["text"]
 
 

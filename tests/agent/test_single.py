@@ -4,53 +4,11 @@ from typing import Any
 import pytest
 from quick_crew import unwatched
 
-from rewardsmith.agent.single import check_file, list_tasks, recorded_steps, show_card, train_file
+from rewardsmith.agent.single import list_tasks, recorded_steps, show_card, train_file
 from rewardsmith.envs.registry import find_task, task_ids
-from rewardsmith.errors import ConfigError
 
 POINT = "rewardsmith/Point-v0"
 GOOD = 'def compute_reward(distance):\n    near = -distance\n    return near, {"near": near}\n'
-
-
-def checked(folder: Path, text: str) -> tuple[dict[str, Any], str]:
-    (folder / "reward.py").write_text(text)
-    return check_file(folder / "reward.py", POINT, view=unwatched)
-
-
-def test_mechanical_rewrites_are_told(tmp_path: Path) -> None:
-    facts, text = checked(tmp_path, GOOD.replace("-distance", "-max(distance, 0.1)"))
-    assert facts["failure"] is None
-    assert facts["rewrites"]
-    assert "rewritten: " in text
-
-
-def test_a_program_that_only_works_row_by_row_is_told_so(tmp_path: Path) -> None:
-    facts, text = checked(tmp_path, GOOD.replace("-distance", "-np.sum(distance)"))
-    assert facts["failure"] is None
-    assert facts["mode"] == "rows"
-    assert "the contract holds (rows)" in text
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("-distance", "-distance / np.max(distance)"),
-        ("-distance", "open('/etc/passwd')"),
-        ("-distance", "-distance *"),
-        ("return near, {", "return None, {"),
-    ],
-)
-def test_what_breaks_the_contract_is_a_typed_failure(tmp_path: Path, old: str, new: str) -> None:
-    facts, text = checked(tmp_path, GOOD.replace(old, new))
-    assert facts["failure"]["kind"]
-    assert facts["failure"]["text"]
-    assert facts["failure"]["kind"] in text
-
-
-def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "reward.py").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="cannot be read"):
-        check_file(tmp_path / "reward.py", POINT, view=unwatched)
 
 
 def test_training_a_reward_says_fitness_with_its_unit(tmp_path: Path) -> None:
