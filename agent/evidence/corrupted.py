@@ -32,14 +32,14 @@ def corrupted_episodes(
 ) -> tuple[list[Played], tuple[str, ...]]:
     """Returns spoilt copies of the first sources that fit into ``rows``, and remarks.
 
-    Every copy is as long as its source at most, and judged as it is by the task's fitness; those
-    that are no worse than their source are left out.
+    Every copy is played to its own end and judged by the task's fitness; those that are no worse
+    than their source are left out.
 
     Args:
         task: whose environment is played.
-        sources: judged episodes, the best first.
+        sources: judged whole episodes, the best first.
         neutral: the action of doing nothing.
-        rows: steps that there may be, about.
+        rows: steps that there may be, about; the copies of one source may go beyond.
         seed: of noise and random actions.
 
     Raises:
@@ -75,17 +75,19 @@ def _played(
         return chosen
 
     seeds = [episode.seed] * len(table)
-    played = play_all(task.env, controls, seeds, longest=episode.length)
+    played = play_all(task.env, controls, seeds)
     return dict(zip(CORRUPTIONS, played, strict=True))
 
 
 def _spoilt(
     name: str, actions: Actions, task: Task, neutral: Actions, rng: np.random.Generator
 ) -> Actions:
+    """Returns the actions of as long an episode as there may be, spoilt from some step on."""
     start = _start(name, len(actions))
-    changed = actions.copy()
-    changed[start:] = CORRUPTIONS[name](actions[start:], task.env.action, neutral, rng)
-    return changed
+    left = max(task.env.max_steps, len(actions)) - start
+    rest = np.resize(actions[start:], (left, *actions.shape[1:]))  # over and over
+    changed = CORRUPTIONS[name](rest, task.env.action, neutral, rng)
+    return np.concatenate([actions[:start], changed])
 
 
 def _start(name: str, length: int) -> int:

@@ -148,7 +148,9 @@ def _judged(bank: Bank, task: Task, shard: Shard, numbers: Sequence[int]) -> Ite
         )
 
 
-def _score(known: BankEpisode, episode: Episode, task: Task) -> Score:
-    if known.fitness is None:
-        return judge(task, [episode])[0]
-    return Score(known.fitness, known.success, known.outcome or "")
+def _score(known: BankEpisode, episode: Episode, task: Task) -> Score | None:
+    if known.fitness is not None:
+        return Score(known.fitness, known.success, known.outcome or "")
+    # One cut short would be judged by its length: three steps cost less than a thousand.
+    whole = episode.terminated or episode.length >= task.env.max_steps
+    return judge(task, [episode])[0] if whole else None

@@ -26,7 +26,8 @@ class StoredEpisode:
 
     ``policy`` says whose it is: a unit's id, ``random``, ``linear``, a corruption or a behaviour by
     its name. ``success`` and ``fitness`` are the task's, of the whole episode; None where it was
-    not judged. A corrupted episode names in ``of`` the stored one that it was made from.
+    not judged, as random ones that were cut before their end are not. A corrupted episode names in
+    ``of`` the stored one that it was made from.
     """
 
     name: str

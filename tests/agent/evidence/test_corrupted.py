@@ -1,8 +1,9 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from bank_rig import CONTINUOUS, DISCRETE, good
+from bank_rig import CONTINUOUS, DISCRETE, good, played
 
 from rewardsmith.agent.evidence.corrupted import CORRUPTIONS, corrupted_episodes
 from rewardsmith.envs.collect import Act, rollout
@@ -64,6 +65,17 @@ def test_an_episode_that_does_not_repeat_itself_is_left_alone_and_told_of() -> N
     assert {item.of for item in spoilt} == {"good/1"}
     assert len(remarks) == 1
     assert "good/0" in remarks[0]
+
+
+def test_a_spoilt_episode_goes_on_to_its_own_end(tmp_path: Path) -> None:
+    quick = tmp_path / "quick.py"
+    quick.write_text("def fitness(episode):\n    return -episode.length\n")
+    task = replace(CONTINUOUS, fitness=str(quick))
+    (source,) = played(task, lambda seen: np.ones(1, dtype=np.float32), 1, "leaves")
+    spoilt, _ = corrupted_episodes(task, [source], np.zeros(1), rows=5_000, seed=0)
+    assert source.episode.length < 30
+    assert max(item.episode.length for item in spoilt) == 40
+    assert all(item.fitness == -item.episode.length for item in spoilt)
 
 
 def test_only_as_many_episodes_are_spoilt_as_fit() -> None:

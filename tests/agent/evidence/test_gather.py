@@ -104,6 +104,16 @@ def test_episodes_that_nobody_judged_are_judged(tmp_path: Path) -> None:
     )
 
 
+def test_an_episode_that_was_cut_short_has_no_fitness(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    cut, whole = (
+        rollout(TASK.env, random_act(TASK.env, 0), [0], max_steps=steps)[0] for steps in (10, None)
+    )
+    bank.append([cut, whole], policy="random")
+    known = [e.fitness is None for e in gathered(bank, TASK).of("random")]
+    assert known == [True, False]
+
+
 def test_a_task_without_success_has_none_in_its_bank() -> None:
     task = replace(TASK, fitness="rewardsmith.envs.fitness_return:native_return")
     assert {episode.success for episode in fresh_bank(task).simulated} == {None}
