@@ -76,11 +76,10 @@ def rolled(scene: Scene) -> Callable[[], object]:
 
 def worlds(scene: Scene, *, forces: bool) -> Callable[[], object]:
     """MuJoCo's batch interface, positions of bodies read after each step."""
-    batch = Worlds(scene.model, COUNT, THREADS)
+    batch = Worlds(scene.model, COUNT, THREADS, ["mj_rnePostConstraint"] if forces else [])
     batch.read("xpos")
     if forces:
         batch.read("cfrc_ext")
-        batch.call_after_steps("mj_rnePostConstraint")
     start = batch.state.copy()
 
     def run() -> None:

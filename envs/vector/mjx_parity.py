@@ -50,12 +50,11 @@ def parity(task: MjxTask, states: int = 64, seed: int = 0) -> Parity:
 
     rng = np.random.default_rng(seed)
     spec, substeps = task.spec, int(task.robot.env.frame_skip)
-    worlds = Worlds(task.given, states, 1)
+    after = ["mj_rnePostConstraint"] if task.robot.forces else []
+    worlds = Worlds(task.given, states, 1, after)
     try:
         for field in task.robot.fields:
             worlds.read(field)
-        if task.robot.forces:
-            worlds.call_after_steps("mj_rnePostConstraint")
         qpos, qvel = _reached(task, worlds, rng)
         every = np.arange(states)
         worlds.begin(every, qpos, qvel)

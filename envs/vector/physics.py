@@ -232,13 +232,12 @@ def vectorised_parts(spec: EnvSpec, env: Any) -> tuple[Robot, BatchCard, Any] | 
 def _built(
     spec: EnvSpec, robot: Robot, card: BatchCard, model: Any, num_envs: int, threads: int
 ) -> PhysicsEnv:
-    worlds = Worlds(model, num_envs, threads)
+    after = ["mj_rnePostConstraint"] if robot.forces else []
+    if card.contacts and _moves_on_after_sensors(model):
+        after.append("mj_sensorPos")
+    worlds = Worlds(model, num_envs, threads, after)
     for field in sorted(card.fields.union(robot.fields)):
         worlds.read(field)
-    if robot.forces:
-        worlds.call_after_steps("mj_rnePostConstraint")
-    if card.contacts and _moves_on_after_sensors(model):
-        worlds.call_after_steps("mj_sensorPos")
     return PhysicsEnv(spec, robot, card, worlds, num_envs)
 
 

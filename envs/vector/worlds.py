@@ -6,7 +6,7 @@ function on the simulations as a step leaves them, which contacts and contact fo
 
 import ctypes
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -84,19 +84,29 @@ def library() -> Any | None:
 
 
 class Worlds:
-    """N simulations, each with an ``MjData`` of its own, so that nothing of one reaches another.
+    """N simulations, of which nothing of one reaches another.
+
+    With ``call_after``, names of MuJoCo's functions of model and data, each follows every step, and
+    each simulation has an ``MjData`` of its own, where the functions find the step as it ended.
+    Without, all of a thread take turns in one, which stays in the processor's cache.
 
     ``now`` are live views: they change with every step, and end with ``close``. ``state`` (N, size)
     holds everything on which a simulation's future depends, the solver's warm start included.
     """
 
-    def __init__(self, model: Any, count: int, threads: int) -> None:
+    def __init__(
+        self, model: Any, count: int, threads: int, call_after: Sequence[str] = ()
+    ) -> None:
         import mujoco
 
         self._lib: Any = library()
         if self._lib is None:
             raise ConfigError("simulations side by side need MuJoCo 4 or newer")
         self._count = count
+        # They are called with two more arguments, which the C conventions of all platforms allow.
+        self._after = [
+            ctypes.cast(getattr(self._lib, function), ctypes.c_void_p) for function in call_after
+        ]
         self._pointer = self._made(model, max(1, threads))
         self._end = weakref.finalize(self, self._lib.mjb_deleteBatch, self._pointer)
         size = self._lib.mjb_nstate(self._pointer)
@@ -112,13 +122,12 @@ class Worlds:
             self._component(kind.mjSTATE_CTRL),
             self._fields,
         )
-        self._after: list[Any] = []
 
     def _made(self, model: Any, threads: int) -> int:
         message = ctypes.create_string_buffer(500)
         config = _Config()
         self._lib.mjb_defaultConfig(ctypes.byref(config))
-        config.nthread, config.persistent = threads, True
+        config.nthread, config.persistent = threads, bool(self._after)
         asked = (model._address, self._count, ctypes.byref(config), message, 500)
         made = self._lib.mjb_makeBatch(*asked)
         if not made:
@@ -140,11 +149,6 @@ class Worlds:
         if not place:
             raise ConfigError(f"MuJoCo does not show {field!r} of simulations side by side")
         self._fields[field] = _array(place, self._count, size.value, width.value)
-
-    def call_after_steps(self, function: str) -> None:
-        """Lets ``function(model, data)`` of MuJoCo's C interface follow every step."""
-        # It is called with two more arguments, which the C conventions of all platforms allow.
-        self._after.append(ctypes.cast(getattr(self._lib, function), ctypes.c_void_p))
 
     def step(self, actions: npt.NDArray[Any], substeps: int) -> None:
         """Steps every simulation with its controls (N, nu).
