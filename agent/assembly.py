@@ -13,6 +13,7 @@ from rewardsmith.agent.budget import BudgetedModel, Ledger, check_price, price_o
 from rewardsmith.agent.choices import critic_rounds, executor_of, model_spec, recipe_of
 from rewardsmith.agent.config import RunConfig
 from rewardsmith.agent.developing import Ask, Check, Workbench
+from rewardsmith.agent.evidence.gather import RANDOM_ROWS
 from rewardsmith.agent.llm import LanguageModel, Reply, Request, Role
 from rewardsmith.agent.loop import Agent
 from rewardsmith.agent.models import make_model
@@ -165,21 +166,22 @@ def _checker(bank: Bank, task: Task, config: RunConfig) -> Check:
 
     sample: list[Steps] = []
     wish = wish_of(config)
+    rows = RANDOM_ROWS if config.probes else BANK_ROWS  # collected once, for both
     lock = threading.Lock()
 
     def checked(program: str) -> CheckReport:
         with lock:
             if not sample:
-                sample.append(random_steps(bank, task, config.seed))
+                sample.append(random_steps(bank, task, config.seed, rows=rows))
         report = check(program, task.env, sample[0], sandbox=config.confinement)
         return completed(report, task, wish, lambda: bank.episodes(policy=RANDOM))
 
     return checked
 
 
-def random_steps(bank: Bank, task: Task, seed: int) -> Steps:
+def random_steps(bank: Bank, task: Task, seed: int, *, rows: int = BANK_ROWS) -> Steps:
     """Returns some steps of untrained policies, collecting them first if the bank has none."""
-    bank.ensure_random(task, rows=BANK_ROWS, seed=seed)
+    bank.ensure_random(task, rows=rows, seed=seed)
     steps = concat(bank.episodes(policy=RANDOM))
     drawn = np.random.default_rng(seed).choice(steps.rows, size=CHECK_ROWS, replace=False)
     return steps.take(np.sort(drawn))

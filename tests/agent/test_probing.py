@@ -12,6 +12,7 @@ from quick_crew import unwatched, worth
 
 from rewardsmith.agent.assembly import assemble, random_steps
 from rewardsmith.agent.config import RunConfig
+from rewardsmith.agent.evidence.gather import RANDOM_ROWS
 from rewardsmith.agent.llm import Reply, Request
 from rewardsmith.agent.loop import Agent
 from rewardsmith.agent.probing import probes_of, reward_of
@@ -74,6 +75,12 @@ def test_of_four_programs_exactly_the_good_one_is_trained(mixed: RunStore) -> No
     assert state.candidates[0].failure is not None
     assert "g0.1" in state.candidates[2].evidence[-1].text
     assert state.best == "g0.1"
+
+
+def test_the_bank_is_as_wide_as_the_probes_want_it(mixed: RunStore) -> None:
+    rows = {shard.policy: shard.rows for shard in Bank(mixed.bank_path).shards}
+    assert rows["random"] >= RANDOM_ROWS
+    assert rows["linear"] > 0
 
 
 def test_the_good_one_has_a_whole_ledger(mixed: RunStore) -> None:
