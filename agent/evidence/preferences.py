@@ -10,6 +10,7 @@ from rewardsmith.agent.evidence.stored import Stored, StoredEpisode, returns
 from rewardsmith.envs.task import FloatArray
 from rewardsmith.sandbox.reward import RewardBatch
 
+_LEAST = 0.1  # of a deviation: a pull below makes no difference
 MUCH = 0.25  # of the way from the worst to the best of the episodes
 
 
@@ -20,7 +21,7 @@ class Preferred:
     Ranks go from 0, the least return, to 1, the highest. ``raised`` is the component that lifts
     the episode most above the others with the reward that ranks it high, ``lowered`` the one that
     presses it most below them with the other; each with how much, in standard deviations of that
-    reward's returns. None where no component does.
+    reward's returns. None where none does much.
     """
 
     episode: StoredEpisode
@@ -76,8 +77,8 @@ def _pulls(reward: RewardBatch, episodes: Sequence[StoredEpisode]) -> dict[str, 
 
 
 def _most(pulls: Mapping[str, float], sign: float) -> tuple[str, float] | None:
-    """Returns the component that pulls most to one side, None if none does."""
+    """Returns the component that pulls most to one side, None if none does much."""
     name = max(pulls, key=lambda name: sign * pulls[name], default=None)
-    if name is None or sign * pulls[name] <= 0:
+    if name is None or sign * pulls[name] < _LEAST:
         return None
     return name, float(pulls[name])

@@ -36,6 +36,7 @@ NO_PREFERENCE = 1e-3  # a residual below: shaping and nothing else
 
 _TIME = "time since the start"  # no field can have this name
 Rows = npt.NDArray[np.int64]
+Family = list[StoredEpisode]  # an episode and its spoilt copies: what they share counts once
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,15 @@ def starc_facts(found: Distance | Undecided) -> dict[str, Any]:
 class Canonical:
     """Rewards without their shaping, on transitions that the fit of the shaping has not seen.
 
-    ``values`` is (rows, rewards), each up to its scale; ``episode`` (rows,) the number of each
-    row's episode, from 0. ``residual[name]`` is the RMS of the canonical reward over that of the
-    reward without its offset. ``fit_rows`` were fitted on, with ``potentials`` functions of the
-    state.
+    ``values`` is (rows, rewards), each up to its scale; ``family`` (rows,) the number of each row's
+    family, from 0: an episode and its spoilt copies. ``residual[name]`` is the RMS of the canonical
+    reward over that of the reward without its offset. ``fit_rows`` were fitted on, with
+    ``potentials`` functions of the state.
     """
 
     names: tuple[str, ...]
     values: FloatArray
-    episode: Rows
+    family: Rows
     residual: Mapping[str, float]
     fit_rows: int
     potentials: int
@@ -108,16 +109,16 @@ class Canonical:
         if refused is not None:
             return refused
         sums = self._sums(self.names.index(first), self.names.index(second))
-        episodes = len(sums)
+        count = len(sums)
         rng = np.random.default_rng(seed)
-        drawn = rng.multinomial(episodes, np.full(episodes, 1 / episodes), size=DRAWS) @ sums
+        drawn = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS) @ sums
         low, high = np.quantile(_apart(drawn), [0.025, 0.975])
         return Distance(float(_apart(sums.sum(axis=0))), float(low), float(high))
 
     def _sums(self, first: int, second: int) -> FloatArray:
-        """Returns each episode's sums of squares and of products, (episodes, 3)."""
+        """Returns each family's sums of squares and of products, (families, 3)."""
         one, two = self.values[:, first], self.values[:, second]
-        parts = [np.bincount(self.episode, product) for product in (one**2, two**2, one * two)]
+        parts = [np.bincount(self.family, product) for product in (one**2, two**2, one * two)]
         return np.stack(parts, axis=1)
 
 
@@ -132,8 +133,8 @@ def canonicalise(
     """Takes the potential shaping out of rewards, all in one solve.
 
     The shaping is fitted on three quarters of the simulated episodes; what is left of the rewards
-    is computed on the other quarter. Composed episodes and edits are no transitions of the
-    environment and take no part.
+    is computed on the other quarter. Spoilt copies stay with their episode. Composed episodes and
+    edits are no transitions of the environment and take no part.
 
     Args:
         bank: stored rows; at most ``MOST_ROWS`` of them are used, those of random policies first.
@@ -148,8 +149,8 @@ def canonicalise(
     """
     rng = np.random.default_rng(seed)
     fit, held = _split(bank, rng)
-    rows = bank.rows_of((*fit, *held))
-    cut = sum(episode.length for episode in fit)
+    rows = bank.rows_of(episode for family in (*fit, *held) for episode in family)
+    cut = sum(map(_steps, fit))
     if len(held) < 2 or cut < LEAST_ROWS * DIRECTIONS:
         return _too_few(cut, DIRECTIONS)
     shaping = _shaping(bank, rows, gamma=gamma, timed=timed, rng=rng)
@@ -161,7 +162,7 @@ def canonicalise(
     return Canonical(
         names=tuple(rewards),
         values=left,
-        episode=np.repeat(np.arange(len(held)), [episode.length for episode in held]),
+        family=np.repeat(np.arange(len(held)), [_steps(family) for family in held]),
         residual=dict(zip(rewards, _share(left, values[cut:], whole[cut:]).tolist(), strict=True)),
         fit_rows=cut,
         potentials=shaping.shape[1],
@@ -176,19 +177,24 @@ def _too_few(rows: int, potentials: int) -> Undecided:
     return Undecided("too_few", text)
 
 
-def _split(
-    bank: Stored, rng: np.random.Generator
-) -> tuple[list[StoredEpisode], list[StoredEpisode]]:
-    """Returns the episodes to fit on, three of four, and those to judge on."""
+def _split(bank: Stored, rng: np.random.Generator) -> tuple[list[Family], list[Family]]:
+    """Returns the families to fit on, three of four, and those to judge on."""
+    known: dict[str, Family] = {}
+    for episode in bank.simulated:
+        known.setdefault(episode.of or episode.name, []).append(episode)
+    families = list(known.values())
     # Policies take turns in a bank, so that every fourth would be one policy's: draw.
-    simulated = bank.simulated
-    drawn = [simulated[index] for index in rng.permutation(len(simulated))]
-    drawn.sort(key=lambda episode: episode.kind != "random")  # exploration tells most of states
-    ends = np.cumsum([episode.length for episode in drawn])
-    kept = [episode for episode, end in zip(drawn, ends, strict=True) if end <= MOST_ROWS]
+    drawn = [families[index] for index in rng.permutation(len(families))]
+    drawn.sort(key=lambda family: family[0].kind != "random")  # exploration tells most of states
+    ends = np.cumsum([_steps(family) for family in drawn])
+    kept = [family for family, end in zip(drawn, ends, strict=True) if end <= MOST_ROWS]
     kept = [kept[index] for index in rng.permutation(len(kept))]
     quarter = -(-len(kept) // 4)
     return kept[quarter:], kept[:quarter]
+
+
+def _steps(family: Family) -> int:
+    return sum(episode.length for episode in family)
 
 
 def _shaping(

@@ -117,6 +117,18 @@ def test_composed_episodes_and_edits_take_no_part() -> None:
     assert apart(edited, reward, other) == first
 
 
+def test_spoilt_copies_stay_with_their_episode() -> None:
+    families = tuple(
+        replace(episode, kind="corrupted", of=f"first/{number // 3}")
+        if number % 3
+        else replace(episode, name=f"first/{number // 3}")
+        for number, episode in enumerate(WALKS.episodes)
+    )
+    bank = replace(WALKS, episodes=families)
+    found = canonical(bank, {"near": near(bank)})
+    assert np.bincount(found.family).tolist() == [3 * 40] * 5
+
+
 def test_too_few_transitions_are_refused_without_a_number() -> None:
     bank = bank_of(walks(10, 20))
     found = canonicalise(bank, {"near": near(bank)})
