@@ -10,14 +10,14 @@ from rewardsmith.agent.comparison import Side, compared
 from rewardsmith.agent.evidence.gather import fresh_bank
 from rewardsmith.agent.evidence.probes import values_on
 from rewardsmith.agent.evidence.stored import Stored
-from rewardsmith.agent.single import read_text, recorded_steps
+from rewardsmith.agent.shaping import Wish
+from rewardsmith.agent.single import contract_check, read_text
 from rewardsmith.agent.walls import announce
 from rewardsmith.envs.registry import find_task
-from rewardsmith.envs.step import Steps
 from rewardsmith.envs.task import Task
 from rewardsmith.errors import ConfigError
+from rewardsmith.runs.records import Unit
 from rewardsmith.sandbox.failure import Failure
-from rewardsmith.sandbox.program import Mode
 
 View = Callable[..., None]
 Facts = dict[str, Any]
@@ -42,14 +42,6 @@ class Settings:
     gamma: float = 0.99
 
 
-@dataclass(frozen=True)
-class Program:
-    """A program that keeps the contract, as it is to be run."""
-
-    source: str
-    mode: Mode
-
-
 def compare_files(
     first: str, second: str, settings: Settings, *, view: View, bank: Stored | None = None
 ) -> tuple[Facts, str]:
@@ -72,20 +64,15 @@ def compare_files(
     names = first, second
     sources = [_source(name, task) for name in names]
     facts: Facts = {"first": first, "second": second, "env": settings.env, "failures": {}}
-    programs: list[Program | None] = [None, None]
     if sources != [None, None]:
         announce(settings.sandbox, view, yes=settings.yes)
-        sample = recorded_steps(task)
-        checked = [_checked(source, task, sample, settings.sandbox) for source in sources]
-        if failures := _failures(names, checked):
-            return _failed(facts, failures)
-        programs = [item for item in checked if not isinstance(item, Failure)]
+    units = [_unit(source, task, settings) for source in sources]
+    if failures := _failures(names, units):
+        return _failed(facts, failures)
     if bank is None:
         bank = fresh_bank(task, rows=settings.rows, seed=settings.seed)
-    sides = [
-        _asked(name, program, bank, task, settings)
-        for name, program in zip(names, programs, strict=True)
-    ]
+    pairs = zip(names, units, strict=True)
+    sides = [_asked(name, unit, bank) for name, unit in pairs if isinstance(unit, Unit)]
     if failures := _failures(names, sides):
         return _failed(facts, failures)
     one, two = (side for side in sides if isinstance(side, Side))
@@ -105,34 +92,37 @@ def _source(name: str, task: Task) -> str | None:
     return None
 
 
-def _checked(
-    source: str | None, task: Task, sample: Steps, sandbox: str
-) -> Program | Failure | None:
-    """Returns a program that keeps the contract, or what it does wrong; None for no program."""
-    from rewardsmith.sandbox.check import check
+def _unit(source: str | None, task: Task, settings: Settings) -> Unit | Failure:
+    """Returns what a training would be told of a reward, or what its program does wrong."""
+    how: Facts = {"program": None}
+    if source is not None:
+        report = contract_check(source, task, Wish(sandbox=settings.sandbox))
+        if report.failure is not None:
+            return report.failure
+        how = {"program": report.source, "mode": report.mode, "shaping": report.shaping}
+    return Unit(
+        id="compared",
+        task=task,
+        trainer="none",
+        hyperparams={"gamma": settings.gamma},
+        seed=settings.seed,
+        steps=settings.rows,
+        eval_seeds=(),
+        sandbox=settings.sandbox,
+        **how,
+    )
 
-    if source is None:
-        return None
-    report = check(source, task.env, sample, sandbox=sandbox)
-    return report.failure or Program(report.source, report.mode)
 
-
-def _asked(
-    name: str, program: Program | None, bank: Stored, task: Task, settings: Settings
-) -> Side | Failure:
-    """Returns a reward's values on the bank, or what its program does wrong there."""
-    from rewardsmith.runs.training.reward_sources import NativeReward
-    from rewardsmith.sandbox.client import RewardClient
+def _asked(name: str, unit: Unit, bank: Stored) -> Side | Failure:
+    """Returns a reward's values on the bank, shaped as its mark says, or what it does wrong."""
+    from rewardsmith.runs.training.reward_sources import open_reward
     from rewardsmith.sandbox.program import Parsed, parse
 
-    if program is None:
-        return Side(name, NativeReward().rewards(bank.steps))
-    client = RewardClient(program.source, task.env, sandbox=settings.sandbox, mode=program.mode)
-    with closing(client):
-        values = values_on(client, bank)
+    with closing(open_reward(unit)) as source:
+        values = values_on(source, bank)
     if isinstance(values, Failure):
         return values
-    parsed = parse(program.source)
+    parsed = parse(unit.program) if unit.program is not None else None
     return Side(name, values, memory=isinstance(parsed, Parsed) and parsed.uses_memory)
 
 

@@ -97,6 +97,15 @@ def test_a_reward_with_memory_is_compared_approximately(tmp_path: Path, bank: St
     assert compare(tmp_path, bank, NEAR, NEAR)[0]["approximate"] is False
 
 
+def test_a_reward_is_compared_as_its_mark_shapes_it(tmp_path: Path, bank: Stored) -> None:
+    marked = "# rewardsmith: squash=clip(-0.5,0)\n" + NEAR
+    facts, _ = compare(tmp_path, bank, marked, NEAR)
+    clipped = NEAR.replace("-distance", "-np.minimum(distance, 0.5)")
+    by_hand, _ = compare(tmp_path, bank, clipped, NEAR)
+    assert facts["starc"]["distance"] > 0.1
+    assert facts["starc"]["distance"] == pytest.approx(by_hand["starc"]["distance"])
+
+
 def test_too_few_transitions_give_no_distance(tmp_path: Path, bank: Stored) -> None:
     facts, text = compare(tmp_path, replace(bank, episodes=bank.episodes[:3]), NEAR, "human")
     assert facts["starc"] == {"distance": None, "interval": None, "undecided": "too_few"}
