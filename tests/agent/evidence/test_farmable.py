@@ -28,6 +28,8 @@ from rewardsmith.sandbox.client import RewardClient
 from rewardsmith.sandbox.program import Parsed, parse
 from rewardsmith.sandbox.reward import RewardBatch
 
+pytestmark = pytest.mark.slow
+
 SEARCH = 4_000  # steps that a linear policy is looked for
 FOLDER = Path(__file__).parent / "rewards"
 
