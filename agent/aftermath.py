@@ -6,6 +6,9 @@ from pathlib import Path
 
 from rewardsmith.agent.evidence.after import Opened, Played, after_training, played
 from rewardsmith.agent.evidence.answers import answer
+from rewardsmith.agent.evidence.subgoals import funnel
+from rewardsmith.agent.inspecting import Goals
+from rewardsmith.envs.collect import concat
 from rewardsmith.envs.fitness import judge
 from rewardsmith.envs.step import Episode
 from rewardsmith.envs.task import Task
@@ -24,7 +27,13 @@ class Aftermath:
     """Looks at the stored judged episodes of candidates; computes each thing once."""
 
     def __init__(
-        self, task: Task, bank: Bank, jobs: Callable[[str], Path], *, opened: Opened
+        self,
+        task: Task,
+        bank: Bank,
+        jobs: Callable[[str], Path],
+        *,
+        opened: Opened,
+        goals: Goals | None = None,
     ) -> None:
         """Takes what it needs; nothing is read yet.
 
@@ -33,11 +42,13 @@ class Aftermath:
             bank: of the run: its random episodes say what an untrained policy comes to.
             jobs: folder of a unit's training, by its id.
             opened: starts the worker of a candidate's program.
+            goals: asks for a program's subgoals, where it has any.
         """
         self._task = task
         self._bank = bank
         self._jobs = jobs
         self._opened = opened
+        self._goals = goals
         self._random: tuple[Episode, ...] | None = None
         self._last: tuple[str, Played] | None = None  # one candidate at a time is looked at
 
@@ -49,7 +60,9 @@ class Aftermath:
             StoreError: stored episodes are damaged.
         """
         fitness = tuple(score.fitness for score in judge(self._task, self._untrained()))
-        return after_training(candidate, state, self._of(candidate), random=fitness)
+        seen = self._of(candidate)
+        found = after_training(candidate, state, seen, random=fitness)
+        return (*self._funnel(candidate, seen), *found)
 
     def answers(self, candidate: Candidate, records: Inspections) -> Callable[[Asked], str]:
         """Returns what answers questions about a candidate's episodes, each on record once.
@@ -69,6 +82,17 @@ class Aftermath:
             return found[0].text if found else NOT_ON_RECORD
 
         return answered
+
+    def _funnel(self, candidate: Candidate, seen: Played) -> tuple[Evidence, ...]:
+        """Returns at which of its subgoals the judged episodes of a candidate stop."""
+        if self._goals is None or candidate.program is None or not seen.episodes:
+            return ()
+        goals = self._goals(candidate.program, concat(seen.episodes))
+        if goals is None:
+            return ()
+        lengths = [episode.length for episode in seen.episodes]
+        told = [item.summary.success for item in seen.judged]
+        return (funnel(goals, lengths, told),)
 
     def _of(self, candidate: Candidate) -> Played:
         if self._last is None or self._last[0] != candidate.id:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from rewardsmith.agent.evidence.probes import Probe, ledger, values_on
 from rewardsmith.agent.evidence.stored import Stored
+from rewardsmith.agent.evidence.subgoals import subgoals
+from rewardsmith.envs.step import Steps
 from rewardsmith.envs.task import Task
 from rewardsmith.runs.fold import BESIDE, TRAINING
 from rewardsmith.runs.inspections import Inspections
@@ -18,6 +20,7 @@ from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 Beside = Callable[[Mapping[str, RewardBatch], bool], Iterable[Probe]]
 Alone = Callable[[str], Iterable[Probe]]
 After = Callable[[Candidate, RunState], tuple[Evidence, ...]]
+Goals = Callable[[str, Steps], RewardBatch | None]
 Values = RewardBatch | Failure
 
 
@@ -28,12 +31,14 @@ class Probes:
     ``alone`` makes the probes that read a program's values by themselves, before the critic is
     asked. ``beside`` makes those that compare them with the values of trained candidates, given by
     id, and is told whether any of the programs has memory. ``after`` looks at a candidate's
-    trainings, given all that the run knows by then.
+    trainings, given all that the run knows by then. ``goals`` asks for a program's subgoals, where
+    it has any.
     """
 
     alone: Alone | None = None
     beside: Beside | None = None
     after: After | None = None
+    goals: Goals | None = None
 
 
 class Inspector:
@@ -86,7 +91,8 @@ class Inspector:
             values = self._values_of(candidate, bank)
             if isinstance(values, Failure):
                 return Inspection(failure=values)
-            return Inspection(evidence=ledger(values, bank, self._task, make(program)))
+            found = ledger(values, bank, self._task, make(program))
+            return Inspection(evidence=(*found, *self._subgoals(program, bank)))
 
         return self._records.of(candidate.id, RewardProgram(program).id, find)
 
@@ -128,6 +134,12 @@ class Inspector:
             if self._bank is None or self._generation != generation:
                 self._bank, self._generation, self._values = self._gather(), generation, {}
             return self._bank
+
+    def _subgoals(self, program: str, bank: Stored) -> tuple[Evidence, ...]:
+        """Returns what the bank says of a program's subgoals: words alone, never a refusal."""
+        ask = self._probes.goals
+        found = ask(program, bank.steps) if ask is not None else None
+        return () if found is None else (subgoals(found, bank, self._task),)
 
     def _values_of(self, candidate: Candidate, bank: Stored) -> Values:
         shaping = candidate.shaping.text if candidate.shaping else ""

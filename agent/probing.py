@@ -14,6 +14,7 @@ from rewardsmith.agent.evidence.suite import before_training
 from rewardsmith.agent.inspecting import Inspector, Probes
 from rewardsmith.agent.interview import Answer
 from rewardsmith.agent.proving import Recipe
+from rewardsmith.agent.shaping import goals_of
 from rewardsmith.envs.task import EnvSpec
 from rewardsmith.runs.bank import Bank
 from rewardsmith.runs.inspections import Inspections
@@ -57,8 +58,9 @@ def examiners_of(
     task, records = recipe.task, Inspections(store, recorded=recorded)
     gamma = float(recipe.hyperparams.get("gamma", _GAMMA))
     opened = partial(reward_of, env=task.env, gamma=gamma, sandbox=config.confinement)
-    left = Aftermath(task, bank, store.job_path, opened=opened)
-    probes = probes_of(config, gamma)
+    goals = partial(goals_of, env=task.env, sandbox=config.confinement)
+    left = Aftermath(task, bank, store.job_path, opened=opened, goals=goals)
+    probes = replace(probes_of(config, gamma), goals=goals)
     inspector = Inspector(
         task,
         replace(probes, after=left.evidence if config.probing("after") else None),

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from rewardsmith.agent.config import BY_DESIGNER, RunConfig
 from rewardsmith.envs.collect import concat
 from rewardsmith.envs.fitness import load_fitness
-from rewardsmith.envs.step import Episode
-from rewardsmith.envs.task import Task
+from rewardsmith.envs.step import Episode, Steps
+from rewardsmith.envs.task import EnvSpec, Task
 from rewardsmith.sandbox.check import CheckReport
 from rewardsmith.sandbox.program import declared_shaping
+from rewardsmith.sandbox.reward import RewardBatch
 from rewardsmith.sandbox.shaping import Shaping, parse_shaping
-from rewardsmith.sandbox.subgoals import declares
+from rewardsmith.sandbox.subgoals import SubgoalSource, as_program, declares
 
 Episodes = Callable[[], tuple[Episode, ...]]
 
@@ -59,6 +60,25 @@ def completed(report: CheckReport, task: Task, wish: Wish, episodes: Episodes) -
     beside = Beside(wish.chosen, wish.subgoals, _no_gate(task, wish, found))
     steps = visible(concat(found), task.env)
     return shaped_check(report, beside, task.env, steps, sandbox=wish.sandbox)
+
+
+def goals_of(program: str, steps: Steps, *, env: EnvSpec, sandbox: str) -> RewardBatch | None:
+    """Returns which subgoals of a program hold after each step, None where it has none.
+
+    Each is a component of 0 and 1, in their order. Subgoals that fail are none: they were checked
+    before, and nothing but words hangs on them.
+
+    Raises:
+        SandboxUnavailable: this machine cannot confine the program.
+    """
+    from rewardsmith.sandbox.client import RewardClient
+
+    source = as_program(program, env) if declares(program) else None
+    if not isinstance(source, str):
+        return None
+    with RewardClient(source, env, sandbox=sandbox) as client:
+        found = SubgoalSource(client).rewards(steps)
+    return found if isinstance(found, RewardBatch) else None
 
 
 def _asked_for(source: str, wish: Wish) -> bool:

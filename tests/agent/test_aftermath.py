@@ -1,9 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from training_rig import TASK, Paying, hacked, state, stored
 
 from rewardsmith.agent.aftermath import NOT_ON_RECORD, Aftermath, untrained
+from rewardsmith.agent.inspecting import Goals
+from rewardsmith.envs.step import Steps
 from rewardsmith.prompts.questions import questions_in
 from rewardsmith.runs.bank import Bank
 from rewardsmith.runs.inspections import Inspections
@@ -11,6 +14,7 @@ from rewardsmith.runs.records import Candidate
 from rewardsmith.runs.store import RunStore
 from rewardsmith.runs.training.files import TRAJECTORIES
 from rewardsmith.runs.training.trajectories import save_episodes
+from rewardsmith.sandbox.reward import RewardBatch
 
 (ASKED,) = questions_in('[{"ask": "stat", "of": "reward.bounce", "statistic": "sum"}]')
 
@@ -83,3 +87,19 @@ def test_the_untrained_policy_is_what_a_training_is_compared_with(store: RunStor
     # Paid one per step, forty steps long; the late return is 0.75 on 100 steps.
     assert facts["leap"] == pytest.approx((70.0 - 40.0) / 70.0)
     assert facts["reached"]["gain"] is not None
+
+
+def high(program: str, steps: Steps) -> RewardBatch | None:
+    """A subgoal that holds in the last step of all alone."""
+    held = np.arange(steps.rows) == steps.rows - 1
+    return RewardBatch(np.zeros(steps.rows), {"high": held.astype(np.float64)})
+
+
+def test_the_funnel_stands_at_the_head_where_a_program_has_subgoals(store: RunStore) -> None:
+    def evidence(goals: Goals) -> list[str]:
+        bank, jobs = Bank(store.bank_path), store.job_path
+        made = Aftermath(TASK, bank, jobs, opened=lambda candidate: Paying(), goals=goals)
+        return [item.text for item in made.evidence(hacked(), state(hacked()))]
+
+    assert evidence(high)[0].startswith("2 of 3 episodes stop at the start, before 'high'.")
+    assert not any("stop" in text for text in evidence(lambda program, steps: None))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -295,3 +296,18 @@ def test_what_a_training_showed_has_no_say_in_what_is_trained(tmp_path: Path) ->
     again = used.agent().run()
     assert decisions(again) == decisions(first)
     assert again.best == "g0.0"
+
+
+def test_what_the_bank_says_of_subgoals_is_in_the_ledger_and_refuses_nothing(
+    tmp_path: Path,
+) -> None:
+    def goals(program: str, steps: Steps) -> RewardBatch | None:
+        return RewardBatch(np.zeros(steps.rows), {"always": np.ones(steps.rows)})
+
+    used = rig(tmp_path, answer(1))
+    used.probes = replace(PROBES, goals=goals)
+    state = used.agent().run()
+    assert trained(state) == ["g0.0"]
+    (remark,) = [e for c in state.candidates for e in c.evidence if e.probe == "subgoals"]
+    assert remark.verdict == "warn"
+    assert "'always' holds in every step" in remark.text

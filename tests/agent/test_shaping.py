@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_rig import POINT, call
 from loop_rig import Arithmetic, Rig, by_sample, worth
@@ -12,7 +13,7 @@ from loop_rig import Arithmetic, Rig, by_sample, worth
 from rewardsmith.agent.checking import check_file
 from rewardsmith.agent.config import NOT_IDENTITY, make_config
 from rewardsmith.agent.evidence.played import Played, stored_of
-from rewardsmith.agent.shaping import Wish, completed, wish_of
+from rewardsmith.agent.shaping import Wish, completed, goals_of, wish_of
 from rewardsmith.agent.single import train_file
 from rewardsmith.envs.collect import random_act, rollout
 from rewardsmith.envs.registry import find_task
@@ -153,3 +154,14 @@ def test_equal_programs_of_different_shaping_are_no_duplicates(tmp_path: Path) -
 
     state = replace(agent, bench=replace(agent.bench, check=checked)).run()
     assert [bool(item.evidence) for item in state.candidates] == [False, False]
+
+
+def test_the_subgoals_of_a_program_are_asked_in_their_worker() -> None:
+    goals = "\n\ndef subgoals(distance):\n    return {'near': distance < 1.5}\n"
+    steps = EPISODES[0].steps
+    found = goals_of(GOOD + goals, steps, env=TASK.env, sandbox="process")
+    assert found is not None
+    np.testing.assert_array_equal(found.components["near"] > 0, steps.after["distance"] < 1.5)
+    assert goals_of(GOOD, steps, env=TASK.env, sandbox="process") is None
+    broken = goals.replace("distance < 1.5", "distance")
+    assert goals_of(GOOD + broken, steps, env=TASK.env, sandbox="process") is None
