@@ -25,6 +25,7 @@ _SEARCH_EPISODES = 200  # so many whole episodes at most
 _TOGETHER = 16  # policies of a round
 _ELITE = 4
 _SEARCHED = 400  # steps of an episode in the search, at most
+_START_STEPS = 50  # what beginning an episode costs, in steps: short ones are many
 _EPISODE_STEPS = 100  # short episodes: several of each policy, of about so many steps in all
 _NOISE = 0.1  # of half the action's range: exploration keeps states and actions from being one
 _CHANCE = 0.05  # the same for discrete actions: a random one
@@ -128,7 +129,7 @@ def _searched(
         values = np.array([score.fitness for _, score in judged])
         lengths = [episode.length for episode, _ in judged]
         # Side by side, all take nearly as long as the longest.
-        steps -= (sum(lengths) + len(lengths) * max(lengths)) // 2
+        steps -= (sum(lengths) + len(lengths) * max(lengths)) // 2 + len(lengths) * _START_STEPS
         tried = np.concatenate([tried, fresh])
         fitness = np.concatenate([fitness, values.reshape(_TOGETHER, repeats).mean(axis=1)])
         fresh = _perturbed(tried[np.argsort(-fitness, kind="stable")[:_ELITE]], rng)
