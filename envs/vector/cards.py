@@ -118,8 +118,11 @@ class BatchCard:
         compiled = []
         for part, target in parts:
             rank = NUMBER if isinstance(target, int) else VECTOR
-            compute, by_rows = self._form(part, names, rank)
-            compiled.append(_Source(item, target, compute, places, by_rows))
+            unused = {f"_k{i}" for i in range(len(places))} - _names_in(part)
+            known = {name: kind for name, kind in names.items() if name not in unused}
+            compute, by_rows = self._form(part, known, rank)
+            read = tuple(place for i, place in enumerate(places) if f"_k{i}" in known)
+            compiled.append(_Source(item, target, compute, read, by_rows))
         return compiled
 
     def _form(self, tree: ast.expr, names: dict[str, int], wanted: int) -> tuple[Compute, bool]:
@@ -136,6 +139,10 @@ class BatchCard:
         ranks = {"obs": VECTOR, "info": -1, "qpos": VECTOR, "qvel": VECTOR, "ctrl": VECTOR}
         ranks |= {f"_k{i}": NUMBER if p.touch else VECTOR for i, p in enumerate(finder.places)}
         return tree, tuple(finder.places), ranks
+
+
+def _names_in(tree: ast.expr) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
 class _Finder(ast.NodeTransformer):

@@ -1,6 +1,8 @@
 """Functions of arrays that round as their counterparts of single numbers do."""
 
+import operator
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,13 @@ from rewardsmith.envs.task import FloatArray
 def each(function: Callable[..., Any], *columns: Any) -> FloatArray:
     """Returns (n,) values of a function of numbers; a column is (n,) or one number for all."""
     count = max(len(c) for c in columns if isinstance(c, np.ndarray))
-    lists = [c.tolist() if isinstance(c, np.ndarray) else [c] * count for c in columns]
-    return np.array([function(*values) for values in zip(*lists, strict=True)], dtype=np.float64)
+    numbers = [c.tolist() if isinstance(c, np.ndarray) else repeat(c, count) for c in columns]
+    return np.fromiter(map(function, *numbers), np.float64, count)
 
 
 def power(base: FloatArray, exponent: int) -> FloatArray:
     """Returns (n,) powers as of numbers, one by one: ``x ** 2`` may differ from ``x * x``."""
-    return np.array([value**exponent for value in base.tolist()], dtype=np.float64)
+    return np.fromiter(map(operator.pow, base.tolist(), repeat(exponent)), np.float64, len(base))
 
 
 def norm(vectors: FloatArray) -> FloatArray:

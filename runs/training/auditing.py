@@ -113,10 +113,13 @@ class AuditedReward:
     def _told(self, steps: Steps, answer: RewardBatch, fresh: bool) -> Told:
         """Copies a call, or as much of it as may be kept: a trainer may use its arrays again."""
         index, envs = self._index(steps)
+        if len(index) == steps.rows:
+            parts = {name: column.copy() for name, column in answer.components.items()}
+            same = RewardBatch(answer.total.copy(), parts)
+            return Told(self._number, _copied(steps), same, fresh, True)
         kept = replaced(steps.take(index), envs, steps.starts[index])
         parts = {name: column[index] for name, column in answer.components.items()}
-        whole = len(index) == steps.rows
-        return Told(self._number, kept, RewardBatch(answer.total[index], parts), fresh, whole)
+        return Told(self._number, kept, RewardBatch(answer.total[index], parts), fresh, False)
 
     def _index(self, steps: Steps) -> tuple[npt.NDArray[np.int64], int]:
         """Returns the rows to keep, and of how many environments they are."""
@@ -139,3 +142,17 @@ class AuditedReward:
         windows = [w for w in self._kept if w[-1].number != last[-1].number]
         self._found = self._auditor.found([*windows, last])
         return self._found
+
+
+def _copied(steps: Steps) -> Steps:
+    """Returns the same rows in arrays of their own; taking them by index would be slower."""
+    return Steps(
+        num_envs=steps.num_envs,
+        after={name: column.copy() for name, column in steps.after.items()},
+        before={name: column.copy() for name, column in steps.before.items()},
+        action=steps.action.copy(),
+        terminated=steps.terminated.copy(),
+        truncated=steps.truncated.copy(),
+        starts=steps.starts.copy(),
+        native_reward=steps.native_reward.copy(),
+    )

@@ -113,20 +113,21 @@ class CpuRollouts:
         drawn = [noise(plan.policy, rng, plan.steps, plan.num_envs, plan.sde_every) for rng in rngs]
         actors = Actors(plan.policy, weights, drawn, plan.sde_every)
         tape = _Tape(plan, self._lanes)
+        ended = None if alive.all() else ~alive
         for t in range(plan.steps):
             action, out, hidden = actors.act(t, self._seen)
-            taken = self._taken(action, alive)
+            taken = self._taken(action, ended)
             transition = self._env.step(taken)
             tape.add(t, self._seen, action, out, hidden, taken, transition)
             self._seen = self._noted(transition.observation)
             self._late(t, tape, transition)
         return tape.rollout(actors, self._seen, self._layout)
 
-    def _taken(self, action: npt.NDArray[Any], alive: BoolArray) -> npt.NDArray[Any]:
+    def _taken(self, action: npt.NDArray[Any], ended: BoolArray | None) -> npt.NDArray[Any]:
         """Returns what the environments are given: (K * N, *shape) within bounds, or int64."""
-        if not alive.all():
+        if ended is not None:
             action = action.copy()
-            action[~alive] = 0
+            action[ended] = 0
         if self.plan.policy.count is not None:
             return action.reshape(-1).astype(np.int64)
         flat = action.reshape(len(self._seen) * self.plan.num_envs, -1)
@@ -143,9 +144,9 @@ class CpuRollouts:
 
     def _late(self, t: int, tape: "_Tape", transition: Transition) -> None:
         """Keeps what episodes led to that only the time limit ended: more would have come."""
-        late = transition.truncated & ~transition.terminated
-        if not late.any():
+        if not transition.truncated.any():
             return
+        late = transition.truncated & ~transition.terminated
         for row in np.flatnonzero(late):
             lane, env = divmod(int(row), self.plan.num_envs)
             seen = transition.final_observation[row]
