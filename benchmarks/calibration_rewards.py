@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,6 +18,8 @@ from rewardsmith.sandbox.check import check
 FOLDER = Path(__file__).parent / "rewards"
 ENVS = ("Hopper-v5", "HalfCheetah-v5", "Reacher-v5", "LunarLander-v3")
 HUMAN = "human"
+RANDOM = "random"  # the untrained policy
+PER_POINT = {"HalfCheetah-v5": 1}  # judged episodes at a point of the curve: these last longest
 HUMAN_SEEDS = 5  # its interval says who is honest, and two seeds have hardly one
 
 
@@ -52,7 +55,9 @@ def train_all(
     Returns:
         The reports by reward, one for each seed.
     """
-    units = {name: many for reward in rewards(env) for name, many in _units(reward, config).items()}
+    units = {reward.name: _units(reward, config) for reward in rewards(env)}
+    recipe = recipe_of(find_task(env), config)
+    units[RANDOM] = recipe.units(RANDOM, None, "select", 1, steps=0)
     jobs = [(unit, out / env / unit.id) for many in units.values() for unit in many]
     done: dict[str, TrainingReport] = {}
     for unit, report in executor_of(config).run(jobs, lambda name, facts: None):
@@ -61,16 +66,18 @@ def train_all(
     return {name: [done[unit.id] for unit in many] for name, many in units.items()}
 
 
-def _units(reward: Reward, config: RunConfig) -> dict[str, tuple[Unit, ...]]:
+def _units(reward: Reward, config: RunConfig) -> tuple[Unit, ...]:
     task = find_task(reward.env)
     recipe = recipe_of(task, config)
+    changes: dict[str, Any] = {"eval_episodes_per_point": PER_POINT.get(reward.env, 3)}
     if reward.program is None:
-        return {reward.name: recipe.units(reward.name, None, "select", HUMAN_SEEDS)}
+        return recipe.units(reward.name, None, "select", HUMAN_SEEDS, **changes)
     report = check(reward.program, task.env, recorded_steps(task), sandbox=config.confinement)
     if report.failure is not None:
         raise SystemExit(f"{reward.env} {reward.name}: {report.failure.text}")
-    units = recipe.units(reward.name, report.source, "select", config.seeds, mode=report.mode)
-    return {reward.name: units}
+    return recipe.units(
+        reward.name, report.source, "select", config.seeds, mode=report.mode, **changes
+    )
 
 
 def kept(path: Path) -> dict[str, dict[str, list[TrainingReport]]]:
