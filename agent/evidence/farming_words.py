@@ -57,7 +57,9 @@ def _rank(verdict: Verdict, rival: Rival) -> tuple[int, bool, float]:
 
 def _verdict(case: Case, rival: Rival, thresholds: Thresholds) -> Verdict:
     if case.goal.succeeded or rival.kind in {"ending", "lasting"}:
-        return "fail" if rival.excess > thresholds.farming_margin else "pass"
+        if rival.excess <= thresholds.farming_margin:
+            return "pass"
+        return "fail" if rival.advantage < -thresholds.farming_sure else "warn"
     if rival.gain < thresholds.farming_least or rival.share <= thresholds.farming_warn:
         return "pass"
     # Progress that no stored policy has made yet may pay more, unless no step of any pays more.

@@ -26,6 +26,9 @@ class Thresholds:
 
     # Farming: shares of pay.
     farming_margin: float = 0.05  # paid more than a success: less is the noise of a few successes
+    # In standard deviations of the reward, per step. Of the calibration's rewards that were nearer
+    # to zero on a grown bank, as many trained well as badly (benchmarks/calibration.py).
+    farming_sure: float = 0.05
     # Where no success is stored: shares of what the fittest stretches are paid.
     farming_warn: float = 0.75
     farming_fail: float = 1.1

@@ -30,7 +30,7 @@ from rewardsmith.sandbox.reward import RewardBatch
 
 pytestmark = pytest.mark.slow
 
-SEARCH = 4_000  # steps that a linear policy is looked for
+SEARCH = 8_000  # steps that a linear policy is looked for
 FOLDER = Path(__file__).parent / "rewards"
 
 
