@@ -92,6 +92,9 @@ def with_mark(source: str, shaping: Shaping) -> str:
     return f"{text}\n{MARK} {shaping.text}\n"
 
 
+_TRIES = 20
+
+
 def parse(source: str) -> Parsed | Failure:
     """Returns the program's tree and parameters, or why it cannot be read."""
     if len(source.encode("utf-8", "surrogatepass")) > MOST_BYTES:
@@ -99,7 +102,7 @@ def parse(source: str) -> Parsed | Failure:
             kind="rejected", text=f"The program is larger than {MOST_BYTES // 1024} KiB."
         )
     try:
-        tree = ast.parse(source)
+        tree = _tree(source)
     except SyntaxError as error:
         return Failure(kind="rejected", text=_syntax_text(source, error), line=error.lineno)
     except (RecursionError, MemoryError):
@@ -107,6 +110,20 @@ def parse(source: str) -> Parsed | Failure:
     except ValueError as error:
         return Failure(kind="rejected", text=f"The program cannot be read: {error}.")
     return _with_function(tree)
+
+
+def _tree(source: str) -> ast.Module:
+    """Returns the syntax tree, asked for again where threads came into each other's way.
+
+    Python 3.11 and 3.12 count the depth of all threads' trees in one place, and raise SystemError
+    where two are made at a time (python/cpython issue 106905).
+    """
+    for _ in range(_TRIES):
+        try:
+            return ast.parse(source)
+        except SystemError:
+            continue
+    return ast.parse(source)
 
 
 def _with_function(tree: ast.Module) -> Parsed | Failure:

@@ -1,5 +1,6 @@
 """What is said of a program before it runs."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -181,3 +182,10 @@ def test_hostile_text_is_refused_without_harm(source: str) -> None:
 
 def test_windows_line_ends_are_no_problem() -> None:
     assert problems(GOOD.replace("\n", "\r\n"), EXAMPLE_SPEC) == ()
+
+
+def test_programs_are_read_in_many_threads_at_once() -> None:
+    source = f"def compute_reward(height):\n    return {'(' * 60}height{')' * 60} * 2.0, {{}}\n"
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: parse(source), range(400)))
+    assert all(isinstance(item, Parsed) for item in found)

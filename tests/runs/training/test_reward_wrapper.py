@@ -74,22 +74,19 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         RewardWrapper(plain(), tmp_path / "nowhere.py", TASK)
 
 
-MARKED = """
+TWO_PARTS = """
 def compute_reward(distance):
     return 9.0 + distance, {"near": 0.0 - distance}
 
 
 def subgoals(distance):
     return {"close": distance < 1.5}
-
-
-# rewardsmith: MARK
 """
 
 
 def first_step(path: Path, mark: str, **options: Any) -> tuple[float, float, float]:
     """The reward of a first step, and how far from the target it began and ended."""
-    path.write_text(MARKED.replace("MARK", mark))
+    path.write_text(f"{TWO_PARTS}\n\n# rewardsmith: {mark}\n")
     with RewardWrapper(plain(), path, TASK, **options) as env:
         before, _ = env.reset(seed=3)
         after, reward, _, _, info = env.step(np.ones(1, np.float32))
