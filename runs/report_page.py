@@ -118,7 +118,7 @@ def _unfinished(state: RunState, facts: RunFacts) -> str:
 def _tiles(state: RunState, candidates: Sequence[CandidateView]) -> list[Mapping[str, str]]:
     spent, failed = state.spent, sum(c.status.bad for c in candidates)
     pairs = (
-        (str(len(candidates)), f"candidates, {failed} failed"),
+        (str(len(candidates)), f"candidates, {failed} refused or failed"),
         (count(len(state.generations)), "finished generations"),
         (count(spent.env_steps), "environment steps"),
         (count(spent.prompt_tokens + spent.completion_tokens), "tokens"),

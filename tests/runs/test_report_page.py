@@ -84,7 +84,7 @@ def test_tiles_count_what_was_done_and_what_it_cost(
 ) -> None:
     tiles = {tile["label"]: tile["value"] for tile in page_of(finished_run, run_facts)["tiles"]}
     assert tiles == {
-        "candidates, 3 failed": "7",
+        "candidates, 3 refused or failed": "7",
         "finished generations": "2",
         "environment steps": "4,600,000",
         "tokens": "57,857",
