@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rewardsmith.agent.evidence.probes import ledger, refused, values_on
+from rewardsmith.agent.evidence.starc import GAMMA
 from rewardsmith.agent.evidence.stored import Stored
-from rewardsmith.agent.shaping import Wish
+from rewardsmith.agent.shaping import Wish, reward_source
 from rewardsmith.agent.single import contract_check, read_text
 from rewardsmith.agent.walls import announce
 from rewardsmith.envs.registry import find_task
@@ -16,13 +17,11 @@ from rewardsmith.envs.task import Task
 from rewardsmith.runs.records import Evidence
 from rewardsmith.sandbox.check import CheckReport
 from rewardsmith.sandbox.failure import Failure
-from rewardsmith.sandbox.reward import RewardSource
 from rewardsmith.sandbox.shaping import parse_shaping
 
 View = Callable[..., None]
 Facts = dict[str, Any]
 _WIDTH = 100
-_GAMMA = 0.99  # of trainers that have none
 
 
 def check_file(  # noqa: PLR0913  (one for each flag)
@@ -107,30 +106,18 @@ def _probed(
     from rewardsmith.sandbox.program import Parsed, parse
 
     preset = hyperparams(default_trainer(task.env.id), task.env.id)
-    gamma = float(preset.get("gamma", _GAMMA))
+    gamma = float(preset.get("gamma", GAMMA))
     stored = fresh_bank(task) if bank is None else bank
-    with closing(_opened(report, task, gamma, sandbox)) as source:
+    opened = reward_source(
+        report.source, report.shaping, env=task.env, gamma=gamma, sandbox=sandbox
+    )
+    with closing(opened) as source:
         values = values_on(source, stored)
     if isinstance(values, Failure):
         return values, ()
     parsed = parse(report.source)
     taken = parsed.parameters if isinstance(parsed, Parsed) else ()
     return None, ledger(values, stored, task, before_training(parameters=taken, gamma=gamma))
-
-
-def _opened(report: CheckReport, task: Task, gamma: float, sandbox: str) -> RewardSource:
-    """Returns a checked program's reward as it would train."""
-    from rewardsmith.sandbox.client import RewardClient
-    from rewardsmith.sandbox.shaped import ShapedReward
-    from rewardsmith.sandbox.subgoals import SubgoalSource, as_program
-
-    own = RewardClient(report.source, task.env, sandbox=sandbox)
-    if report.shaping is None:
-        return own
-    goals = as_program(report.source, task.env) if report.shaping.subgoals else None
-    asked = RewardClient(goals, task.env, sandbox=sandbox) if isinstance(goals, str) else None
-    subgoals = SubgoalSource(asked) if asked else None
-    return ShapedReward(own, report.shaping, gamma=gamma, subgoals=subgoals)
 
 
 def _contract_lines(facts: Facts) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from rewardsmith.agent.comparison import Side, compared
 from rewardsmith.agent.evidence.gather import fresh_bank
 from rewardsmith.agent.evidence.probes import values_on
+from rewardsmith.agent.evidence.starc import GAMMA
 from rewardsmith.agent.evidence.stored import Stored
 from rewardsmith.agent.shaping import Wish
 from rewardsmith.agent.single import contract_check, read_text
@@ -39,7 +40,7 @@ class Settings:
     yes: bool = False
     rows: int = ROWS
     seed: int = 0
-    gamma: float = 0.99
+    gamma: float = GAMMA
 
 
 def compare_files(

@@ -10,24 +10,21 @@ from rewardsmith.agent.evidence.agreement import human_probe
 from rewardsmith.agent.evidence.duplicates import starc_probe
 from rewardsmith.agent.evidence.gather import gathered
 from rewardsmith.agent.evidence.probes import Probe
+from rewardsmith.agent.evidence.starc import GAMMA
 from rewardsmith.agent.evidence.suite import before_training
 from rewardsmith.agent.inspecting import Inspector, Probes
 from rewardsmith.agent.interview import Answer
 from rewardsmith.agent.proving import Recipe
-from rewardsmith.agent.shaping import goals_of
+from rewardsmith.agent.shaping import goals_of, reward_source
 from rewardsmith.envs.task import EnvSpec
 from rewardsmith.runs.bank import Bank
 from rewardsmith.runs.inspections import Inspections
 from rewardsmith.runs.records import Candidate
 from rewardsmith.runs.store import RunStore
-from rewardsmith.sandbox.client import RewardClient
 from rewardsmith.sandbox.program import Parsed, parse
 from rewardsmith.sandbox.reward import RewardBatch, RewardSource
-from rewardsmith.sandbox.shaped import ShapedReward
-from rewardsmith.sandbox.subgoals import SubgoalSource, as_program
 
 _ALONE: tuple[ProbeName, ...] = ("health", "ranking", "farming", "sensitivity")
-_GAMMA = 0.99  # of trainers that have none by that name
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ def examiners_of(
         recorded: a run whose record is taken instead of asking any probe.
     """
     task, records = recipe.task, Inspections(store, recorded=recorded)
-    gamma = float(recipe.hyperparams.get("gamma", _GAMMA))
+    gamma = float(recipe.hyperparams.get("gamma", GAMMA))
     opened = partial(reward_of, env=task.env, gamma=gamma, sandbox=config.confinement)
     goals = partial(goals_of, env=task.env, sandbox=config.confinement)
     left = Aftermath(task, bank, store.job_path, opened=opened, goals=goals)
@@ -80,13 +77,8 @@ def reward_of(candidate: Candidate, *, env: EnvSpec, gamma: float, sandbox: str)
         gamma: discount per step of the trainings.
         sandbox: as for ``RewardClient``.
     """
-    own = RewardClient(candidate.program or "", env, sandbox=sandbox)
-    if candidate.shaping is None:
-        return own
-    goals = as_program(candidate.program or "", env) if candidate.shaping.subgoals else None
-    asked = RewardClient(goals, env, sandbox=sandbox) if isinstance(goals, str) else None
-    subgoals = SubgoalSource(asked) if asked else None
-    return ShapedReward(own, candidate.shaping, gamma=gamma, subgoals=subgoals)
+    program = candidate.program or ""
+    return reward_source(program, candidate.shaping, env=env, gamma=gamma, sandbox=sandbox)
 
 
 def probes_of(config: RunConfig, gamma: float) -> Probes:

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from rewardsmith.agent.config import BY_DESIGNER, RunConfig
 from rewardsmith.envs.collect import concat
 from rewardsmith.envs.fitness import load_fitness
 from rewardsmith.envs.step import Episode, Steps
 from rewardsmith.envs.task import EnvSpec, Task
+from rewardsmith.errors import ConfigError
 from rewardsmith.sandbox.check import CheckReport
+from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.program import declared_shaping
-from rewardsmith.sandbox.reward import RewardBatch
+from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 from rewardsmith.sandbox.shaping import Shaping, parse_shaping
 from rewardsmith.sandbox.subgoals import SubgoalSource, as_program, declares
 
@@ -79,6 +82,33 @@ def goals_of(program: str, steps: Steps, *, env: EnvSpec, sandbox: str) -> Rewar
     with RewardClient(source, env, sandbox=sandbox) as client:
         found = SubgoalSource(client).rewards(steps)
     return found if isinstance(found, RewardBatch) else None
+
+
+def reward_source(
+    program: str, shaping: Shaping | None, *, env: EnvSpec, gamma: float, sandbox: str
+) -> RewardSource:
+    """Returns the reward of a checked program as it trains, its workers not started yet.
+
+    Args:
+        program: source text.
+        shaping: what is made of its answers, None for nothing.
+        env: whose fields it reads.
+        gamma: discount per step of the trainings.
+        sandbox: as for ``RewardClient``.
+
+    Raises:
+        ConfigError: its subgoals are to be paid, and it has none that can be read.
+    """
+    from rewardsmith.sandbox.client import RewardClient
+    from rewardsmith.sandbox.shaped import shaped
+
+    opened = partial(RewardClient, spec=env, sandbox=sandbox)
+    if shaping is None:
+        return opened(program)
+    source = shaped(program, env, shaping, gamma=gamma, opened=opened)
+    if isinstance(source, Failure):
+        raise ConfigError(f"subgoals are to be paid. {source.text}")
+    return source
 
 
 def _asked_for(source: str, wish: Wish) -> bool:

@@ -23,7 +23,7 @@ from rewardsmith.agent.evidence.potentials import Basis, features_of, sizes_of
 from rewardsmith.agent.evidence.stored import Stored, StoredEpisode
 from rewardsmith.envs.task import FloatArray
 
-GAMMA = 0.99
+GAMMA = 0.99  # where a trainer has none by that name, or none is named
 DIRECTIONS = 128  # random directions of the state in the basis
 RIDGE = 1e-8  # per row, on columns of unit RMS
 MOST_ROWS = 30_000
