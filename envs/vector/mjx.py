@@ -22,6 +22,7 @@ from rewardsmith.envs.recorder import plain_env
 from rewardsmith.envs.task import EnvSpec, FloatArray
 from rewardsmith.envs.vector import physics
 from rewardsmith.envs.vector.cards import BatchCard
+from rewardsmith.envs.vector.models import with_contacts
 from rewardsmith.envs.vector.robots import Robot
 from rewardsmith.envs.vector.worlds import Moment, Worlds, library
 from rewardsmith.errors import ConfigError
@@ -309,7 +310,8 @@ def mjx_task(spec: EnvSpec, *, solver: Solver = AS_GIVEN, impl: str = "jax") -> 
         made = physics.vectorised_parts(spec, env)
         if made is None:
             return None
-        return _made(spec.id, impl, lambda: MjxTask(spec, *made, solver=solver, impl=impl))
+        model = with_contacts(spec.id, env.unwrapped, made[1].contacts)
+        return _made(spec.id, impl, lambda: MjxTask(spec, *made, model, solver=solver, impl=impl))
     finally:
         env.close()
 

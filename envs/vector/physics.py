@@ -1,6 +1,5 @@
 """Gymnasium's MuJoCo environments as a batch: physics on threads, all else in NumPy."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -9,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rewardsmith.envs.columns import bind, layout
-from rewardsmith.envs.recorder import plain_env, quiet_loading
+from rewardsmith.envs.recorder import plain_env
 from rewardsmith.envs.task import BoolArray, EnvSpec, FloatArray
 from rewardsmith.envs.vector import Transition
 from rewardsmith.envs.vector.cards import BatchCard, Unsupported
+from rewardsmith.envs.vector.models import lean
 from rewardsmith.envs.vector.robots import Robot
 from rewardsmith.envs.vector.worlds import Moment, Rows, Worlds, library
 from rewardsmith.errors import ConfigError, TrainingError
@@ -208,8 +208,8 @@ def physics_batch(spec: EnvSpec, num_envs: int, threads: int) -> PhysicsEnv | No
         env.close()
 
 
-def vectorised_parts(spec: EnvSpec, env: Any) -> tuple[Robot, BatchCard, Any] | None:
-    """Returns an environment's rules, its card over arrays, and its model with what that needs.
+def vectorised_parts(spec: EnvSpec, env: Any) -> tuple[Robot, BatchCard] | None:
+    """Returns an environment's rules, and its card over arrays.
 
     None where the rules are not known here, or the card has no such form.
 
@@ -223,15 +223,13 @@ def vectorised_parts(spec: EnvSpec, env: Any) -> tuple[Robot, BatchCard, Any] | 
     bind(spec, env)  # says what is wrong with a card
     robot = kind(bare)
     try:
-        card = BatchCard(spec, bare.model, _infos(robot, bare.model))
+        return robot, BatchCard(spec, bare.model, _infos(robot, bare.model))
     except Unsupported:
         return None
-    return robot, card, _with_contacts(spec.id, bare, card)
 
 
-def _built(
-    spec: EnvSpec, robot: Robot, card: BatchCard, model: Any, num_envs: int, threads: int
-) -> PhysicsEnv:
+def _built(spec: EnvSpec, robot: Robot, card: BatchCard, num_envs: int, threads: int) -> PhysicsEnv:
+    model = lean(spec.id, robot.env, card.contacts)
     after = ["mj_rnePostConstraint"] if robot.forces else []
     if card.contacts and _moves_on_after_sensors(model):
         after.append("mj_sensorPos")
@@ -254,36 +252,6 @@ def _moves_on_after_sensors(model: Any) -> bool:
     import mujoco
 
     return bool(model.opt.integrator == mujoco.mjtIntegrator.mjINT_RK4)
-
-
-def _with_contacts(env_id: str, bare: Any, card: BatchCard) -> Any:
-    """Returns the environment's model with a sensor for each pair that the card asks about."""
-    import mujoco
-
-    if not card.contacts:
-        return bare.model
-    with quiet_loading(env_id), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Gymnasium's own models
-        changed = mujoco.MjSpec.from_file(bare.fullpath)
-        for number, pair in enumerate(card.contacts):
-            kinds = [_kind(bare.model, name) for name in pair]
-            sensor = changed.add_sensor(
-                name=f"rewardsmith contact {number}",
-                type=mujoco.mjtSensor.mjSENS_CONTACT,
-                objtype=kinds[0],
-                objname=pair[0],
-                reftype=kinds[1],
-                refname=pair[1],
-            )
-            sensor.intprm = [1, 0, 1]  # tell how many contacts there are, and no more
-        return changed.compile()
-
-
-def _kind(model: Any, name: str) -> Any:
-    import mujoco
-
-    geoms = {model.geom(i).name for i in range(model.ngeom)}
-    return mujoco.mjtObj.mjOBJ_GEOM if name in geoms else mujoco.mjtObj.mjOBJ_BODY
 
 
 def _plain_class(env: Any) -> str:

@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from rewardsmith.envs.vector.worlds import Worlds, library
+from rewardsmith.envs.vector.worlds import Worlds, library, untimed
 from rewardsmith.errors import ConfigError, TrainingError
 
 XML = """
@@ -28,9 +28,26 @@ XML = """
 """
 
 
-@pytest.fixture
-def model() -> Any:
-    return mujoco.MjModel.from_xml_string(XML)
+ONE_TREE = """
+<mujoco>
+  <worldbody>
+    <geom name="floor" type="plane" size="2 2 .1"/>
+    <body name="dumbbell" pos="0 0 .2">
+      <freejoint/>
+      <geom size=".1" pos="-.2 0 0"/><geom size=".1"/><geom size=".1" pos=".2 0 0"/>
+      <body name="arm"><joint name="hinge" range="-1 1"/>
+        <geom size=".05" pos="0 0 .25"/><geom size=".05" pos=".1 0 .25"/><geom size=".05"/>
+      </body>
+    </body>
+  </worldbody>
+  <actuator><motor joint="hinge"/></actuator>
+</mujoco>
+"""
+
+
+@pytest.fixture(params=[XML, ONE_TREE], ids=["two trees", "one tree"])
+def model(request: pytest.FixtureRequest) -> Any:
+    return mujoco.MjModel.from_xml_string(request.param)
 
 
 def alone(model: Any, qpos: Any, controls: Any, substeps: int) -> Any:
@@ -112,6 +129,20 @@ class Failing:
 
     def mjb_error(self, batch: int, sim: int) -> bytes:
         return b"the reason" if sim == 1 else b""
+
+
+def test_mujocos_clock_is_away_for_the_time_of_a_step_alone() -> None:
+    mujoco_library: Any = library()
+    clock = ctypes.c_void_p.in_dll(mujoco_library, "mjcb_time")
+    there = clock.value
+    assert there is not None
+    Worlds(mujoco.MjModel.from_xml_string(XML), 2, 1).step(np.zeros((2, 1)), 1)
+    assert clock.value == there
+    with untimed(mujoco_library):
+        with untimed(mujoco_library):  # as of another thread
+            assert clock.value is None
+        assert clock.value is None
+    assert clock.value == there
 
 
 def test_no_simulation_outlives_its_owner(model: Any) -> None:
