@@ -87,7 +87,8 @@ def _played(
                 lanes = lanes[going]
     finally:
         env.close()
-    return [_episode(env.spec, seed, parts) for seed, parts in zip(seeds, seen, strict=True)]
+    both = zip(seeds, seen, strict=True)
+    return [_episode(env.spec, seed, parts, limit) for seed, parts in both]
 
 
 def _narrowed(env: BatchedEnv, places: Rows) -> tuple[BatchedEnv, FloatArray]:
@@ -116,9 +117,11 @@ def _possible(actions: npt.NDArray[Any], spec: EnvSpec) -> npt.NDArray[Any]:
     return possible
 
 
-def _episode(spec: EnvSpec, seed: int, parts: Sequence[Seen]) -> Episode:
+def _episode(spec: EnvSpec, seed: int, parts: Sequence[Seen], limit: int) -> Episode:
     last = np.arange(len(parts)) == len(parts) - 1
     terminated = parts[-1].of("terminated")
+    # As of Gymnasium's TimeLimit: an episode may end by both.
+    truncated = not terminated or len(parts) == limit
     steps = steps_of_columns(
         np.array([part.of("before") for part in parts]),
         np.array([part.of("after") for part in parts]),
@@ -126,7 +129,7 @@ def _episode(spec: EnvSpec, seed: int, parts: Sequence[Seen]) -> Episode:
         spec,
         action=np.array([part.action for part in parts]),
         terminated=last & terminated,
-        truncated=last & (not terminated),
+        truncated=last & truncated,
         starts=[part.of("starts") for part in parts],
         native_reward=[part.of("native_reward") for part in parts],
     )

@@ -47,6 +47,17 @@ def test_an_episode_ends_where_the_task_ends_it_and_the_others_go_on() -> None:
     assert two.steps.truncated.tolist() == [False] * (two.length - 1) + [True]
 
 
+def test_an_episode_that_its_last_step_ends_is_ended_by_both_as_in_gymnasium() -> None:
+    away = np.array([[1.0]])
+    (whole,) = play_all(CONTINUOUS, lambda rows, seen, step: away, [1])
+    assert (whole.terminated, whole.steps.truncated[-1]) == (True, False)
+    (cut,) = play_all(CONTINUOUS, lambda rows, seen, step: away, [1], longest=whole.length)
+    (alone,) = rollout(CONTINUOUS, lambda seen: away[0], [1], max_steps=whole.length)
+    for episode in (cut, alone):
+        assert episode.terminated
+        assert episode.steps.truncated[-1]
+
+
 def test_episodes_that_outlive_most_others_go_on_as_if_alone() -> None:
     hopper = find_task("Hopper-v5").env
     force = np.random.default_rng(0).uniform(-1.0, 1.0, (9, 40, 3))
