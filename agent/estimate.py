@@ -7,9 +7,10 @@ from typing import Any
 from rewardsmith.agent.config import RunConfig
 from rewardsmith.runs.store import RunStore
 
-# Typical for SB3's PPO with eight MuJoCo environments on one laptop core; measured by
-# benchmarks/results/training_speed.json. Only an estimate: the live view corrects it.
+# Typical for eight MuJoCo environments on one laptop core, measured by training_speed.json and
+# throughput.json of benchmarks/results. Only an estimate: the live view corrects it.
 STEPS_PER_CORE_S = 1_500
+FAST_STEPS_PER_CORE_S = 10_000  # of the trainer "fast"
 TOKENS_PER_CALL = (1_600, 700)  # prompt and completion, typical of the templates
 
 
@@ -40,23 +41,29 @@ class Estimate:
 
 def estimate(config: RunConfig, store: RunStore, *, workers: int | None = None) -> Estimate:
     """Returns what the run will take if every candidate trains and every answer is mended once."""
-    from rewardsmith.agent.choices import critic_rounds, recipe_of, worker_count
+    from rewardsmith.agent.choices import critic_rounds, model_spec, recipe_of, worker_count
+    from rewardsmith.agent.interview import MOST_ROUNDS
+    from rewardsmith.agent.role_settings import settings_for
 
-    steps = recipe_of(store.task(), config).steps
+    recipe = recipe_of(store.task(), config)
+    steps = recipe.steps
+    speed = FAST_STEPS_PER_CORE_S if recipe.trainer == "fast" else STEPS_PER_CORE_S
+    asked = min(MOST_ROUNDS, settings_for(model_spec(config, "analyzer")).questions)
     again = min(config.recheck_candidates, config.candidates)
     rechecks = config.generations * config.recheck_seeds * again
     searched = config.candidates * config.generations * config.seeds
     arms = 2 if store.task().human_reward else 1
     trainings = searched + rechecks + arms * config.final_seeds
     per_candidate = 1 + config.repair_turns + 2 * critic_rounds(config)
-    calls = config.candidates * config.generations * per_candidate + config.generations
+    calls = config.candidates * config.generations * per_candidate
+    calls += config.generations * (1 + asked)
     return Estimate(
         trainings=trainings,
         env_steps=trainings * steps,
         model_calls=calls,
         tokens=calls * sum(TOKENS_PER_CALL),
         usd=_usd(config, calls),
-        training_s=trainings * steps / STEPS_PER_CORE_S / (workers or worker_count(config)),
+        training_s=trainings * steps / speed / (workers or worker_count(config)),
     )
 
 

@@ -13,7 +13,7 @@ from rewardsmith.prompts.replies import ReplyFormatError
 Ask = Callable[[Request], Reply]
 Answer = Callable[[Asked], str]
 Parsed = TypeVar("Parsed")
-_MOST_ROUNDS = 4  # a model that asks one question at a time is not waited for any longer
+MOST_ROUNDS = 4  # a model that asks one question at a time is not waited for any longer
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ def interviewed(
         ModelError: the model gave no reply.
     """
     left, reply = settings.questions, ask(request)
-    for turn in range(1, _MOST_ROUNDS + 1):
+    for turn in range(1, MOST_ROUNDS + 1):
         asked = _questions(reply)[:left]
         if not asked:
             break
-        left = left - len(asked) if turn < _MOST_ROUNDS else 0
+        left = left - len(asked) if turn < MOST_ROUNDS else 0
         request = _told(request, asked, answer, left, settings)
         reply = ask(request)
     return request, reply

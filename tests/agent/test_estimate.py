@@ -28,10 +28,21 @@ def test_more_cores_take_less_time(tmp_path: Path) -> None:
     assert one.training_s == pytest.approx(2 * two.training_s)
 
 
+def test_the_fast_trainer_takes_less_time(tmp_path: Path) -> None:
+    pytest.importorskip("jax")
+    plain, fast = estimated(tmp_path / "a", algo="ppo"), estimated(tmp_path / "b", algo="fast")
+    assert 3 * fast.training_s < plain.training_s
+
+
+def test_a_small_local_model_asks_no_questions(tmp_path: Path) -> None:
+    assert estimated(tmp_path, llm="local", repair_turns=0).model_calls == 2 * (4 + 1)
+
+
 def test_a_critic_and_repairs_are_calls(tmp_path: Path) -> None:
     plain = estimated(tmp_path / "a", repair_turns=0)
     rich = estimated(tmp_path / "b", repair_turns=1, critic_rounds=1)
-    assert plain.model_calls == 4 * 2 + 2
+    # per generation four answers, an analysis and four rounds of its questions
+    assert plain.model_calls == 2 * (4 + 1 + 4)
     assert rich.model_calls > plain.model_calls
     assert rich.tokens > plain.tokens
 
