@@ -95,7 +95,7 @@ def program(terms: tuple[Term, ...]) -> str:
 def _term(name: str, fields: dict[str, int], generator: random.Random, *, sign: int) -> Term:
     value = name if fields[name] == 0 else f"np.mean({name}.reshape(len({name}), -1), axis=-1)"
     low, high = generator.choice(((-1.0, 1.0), (0.0, 1.0), (0.0, 3.0), (-5.0, 5.0)))
-    weight = sign * generator.choice((0.1, 0.3, 1.0))
+    weight = sign * round(10 ** generator.uniform(-1.0, 0.0), 2)  # few draws are alike
     shapes = (
         f"{weight} * np.clip({value}, {low}, {high})",
         f"{weight} * np.tanh({value})",
