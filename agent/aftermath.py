@@ -6,17 +6,21 @@ from pathlib import Path
 
 from rewardsmith.agent.evidence.after import Opened, Played, after_training, played
 from rewardsmith.agent.evidence.answers import answer
+from rewardsmith.agent.evidence.decisive import decided, in_words
 from rewardsmith.agent.evidence.subgoals import funnel
 from rewardsmith.agent.inspecting import Goals
 from rewardsmith.envs.collect import concat
 from rewardsmith.envs.fitness import judge
 from rewardsmith.envs.step import Episode
-from rewardsmith.envs.task import Task
+from rewardsmith.envs.task import Score, Task
+from rewardsmith.errors import ConfigError, TrainingError
+from rewardsmith.prompts.facts import representative
 from rewardsmith.prompts.questions import Asked
 from rewardsmith.runs.bank import RANDOM, Bank
 from rewardsmith.runs.inspections import Inspections
 from rewardsmith.runs.records import Candidate, Evidence, Inspection, RunState
 from rewardsmith.runs.training.files import TRAJECTORIES
+from rewardsmith.runs.training.policy import load_policy
 from rewardsmith.runs.training.trajectories import load_episodes
 
 QUESTION = "question"
@@ -72,7 +76,8 @@ class Aftermath:
 
         def answered(asked: Asked) -> str:
             def find() -> Inspection:
-                text = answer(asked, self._of(candidate).judged)
+                judged = self._of(candidate).judged
+                text = answer(asked, judged, lambda number: self._decided(candidate, number))
                 facts = {"question": asked.text}
                 told = Evidence(probe=QUESTION, verdict="pass", text=text, facts=facts)
                 return Inspection(evidence=(told,))
@@ -82,6 +87,19 @@ class Aftermath:
             return found[0].text if found else NOT_ON_RECORD
 
         return answered
+
+    def _decided(self, candidate: Candidate, number: int) -> str:
+        """Returns where a stored episode was decided, in words; or why that cannot be told."""
+        report = representative(candidate)
+        assert report is not None  # it has stored episodes
+        told = report.episodes[number]
+        own = Score(told.fitness, told.success, told.outcome)
+        try:
+            policy = load_policy(self._jobs(report.unit))
+            found = decided(self._task, self._of(candidate).episodes[number], own, policy)
+        except (ConfigError, TrainingError) as error:
+            return f"cannot be answered: {error}"
+        return in_words(found, number, own)
 
     def _funnel(self, candidate: Candidate, seen: Played) -> tuple[Evidence, ...]:
         """Returns at which of its subgoals the judged episodes of a candidate stop."""

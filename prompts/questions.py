@@ -28,6 +28,7 @@ FORMS = {
     "count": '{"ask": "count", "where": "NAME < 0.5", "group": "all"}',
     "compare": '{"ask": "compare", "of": "NAME", "statistic": "max", "group": "failed", '
     '"with": "best"}',
+    "decided": '{"ask": "decided", "episode": 0}',
 }
 
 
@@ -138,8 +139,16 @@ class Window(_Form):
         return tuple(value) if isinstance(value, list) else value
 
 
-Question = Annotated[Stat | Count | Compare | Window, Field(discriminator="ask")]
-_READER: TypeAdapter[Stat | Count | Compare | Window] = TypeAdapter(Question)
+class Decided(_Form):
+    """From which step of an episode on it was lost, by playing on from there."""
+
+    ask: Literal["decided"]
+    episode: int = Field(0, ge=0)
+
+
+AnyForm = Stat | Count | Compare | Window | Decided
+Question = Annotated[AnyForm, Field(discriminator="ask")]
+_READER: TypeAdapter[AnyForm] = TypeAdapter(Question)
 
 
 @dataclass(frozen=True)
@@ -147,7 +156,7 @@ class Asked:
     """One question as it was put; ``problem`` says what is wrong with one that cannot be read."""
 
     text: str
-    question: Stat | Count | Compare | Window | None
+    question: AnyForm | None
     problem: str = ""
 
 

@@ -11,6 +11,7 @@ from rewardsmith.prompts.questions import (
     Asked,
     Compare,
     Count,
+    Decided,
     Stat,
     Statistic,
     Window,
@@ -40,13 +41,16 @@ class _Unanswerable(Exception):
     """A question about something that is not there; the message says what is."""
 
 
-def answer(asked: Asked, episodes: Sequence[Judged]) -> str:
+def answer(
+    asked: Asked, episodes: Sequence[Judged], played_on: Callable[[int], str] | None = None
+) -> str:
     """Returns the answer to one question as text; to a bad one, what is wrong with it.
 
     Args:
         asked: as it was put.
         episodes: the stored ones; groups are ``all``, ``failed``, ``best``, ``episode N`` (from 0),
             and the name of an ending.
+        played_on: tells where one of them was decided, None where nothing can be played.
     """
     question = asked.question
     try:
@@ -56,6 +60,9 @@ def answer(asked: Asked, episodes: Sequence[Judged]) -> str:
             return _stat(question, episodes)
         if isinstance(question, Count):
             return _count(question, episodes)
+        if isinstance(question, Decided):
+            _one(question.episode, episodes)
+            return played_on(question.episode) if played_on else "cannot be answered here"
         return (
             _compare(question, episodes)
             if isinstance(question, Compare)
@@ -92,9 +99,7 @@ def _count(question: Count, episodes: Sequence[Judged]) -> str:
 
 
 def _window(question: Window, episodes: Sequence[Judged]) -> str:
-    if question.episode >= len(episodes):
-        raise _Unanswerable(f"there is no episode {question.episode}; 0 to {len(episodes) - 1} are")
-    one = episodes[question.episode]
+    one = _one(question.episode, episodes)
     first, stop = _bounds(one.length, question.steps)
     if first >= stop:
         raise _Unanswerable(f"episode {question.episode} has steps 0 to {one.length - 1}")
@@ -102,6 +107,12 @@ def _window(question: Window, episodes: Sequence[Judged]) -> str:
     columns = [_column(one, name) for name in question.of]
     rows = [" | ".join((str(step), *(number(float(c[step])) for c in columns))) for step in at]
     return "\n".join((" | ".join(("step", *question.of)), *rows))
+
+
+def _one(number: int, episodes: Sequence[Judged]) -> Judged:
+    if number >= len(episodes):
+        raise _Unanswerable(f"there is no episode {number}; 0 to {len(episodes) - 1} are")
+    return episodes[number]
 
 
 def _group(name: str, episodes: Sequence[Judged]) -> Sequence[Judged]:

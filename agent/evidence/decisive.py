@@ -116,6 +116,20 @@ def decided(
         env.close()
 
 
+def in_words(found: Decisive | None, episode: int, own: Score) -> str:
+    """Returns a sentence about where an episode, which came to ``own``, was decided."""
+    if found is None:
+        return f"episode {episode} was lost nowhere: played on from its start it came to no more"
+    by = "success rate" if found.by == "success" else "mean fitness"
+    end = "failure" if found.by == "success" else f"fitness {own.fitness:.3g}"
+    return (
+        f"episode {episode} ({end}) was decided in steps {found.before} to {found.step - 1}: "
+        f"played on by its policy with noise, the {by} is {found.at_start:.3g} from the start, "
+        f"{found.at_before:.3g} from step {found.before}, "
+        f"{found.at_step:.3g} from step {found.step}"
+    )
+
+
 def exploring(policy: Policy | Act, spec: EnvSpec, rng: np.random.Generator) -> Act:
     """Returns the policy with its own noise, if it has one that no state changes; else a little."""
     if spec.action.count is not None:

@@ -1,11 +1,14 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from training_rig import TASK, Paying, hacked, state, stored
+from training_rig import TASK, Paying, candidate, hacked, state, stored, summary, training
 
 from rewardsmith.agent.aftermath import NOT_ON_RECORD, Aftermath, untrained
 from rewardsmith.agent.inspecting import Goals
+from rewardsmith.envs.collect import rollout
+from rewardsmith.envs.fitness import judge
 from rewardsmith.envs.step import Steps
 from rewardsmith.prompts.questions import questions_in
 from rewardsmith.runs.bank import Bank
@@ -13,6 +16,7 @@ from rewardsmith.runs.inspections import Inspections
 from rewardsmith.runs.records import Candidate
 from rewardsmith.runs.store import RunStore
 from rewardsmith.runs.training.files import TRAJECTORIES
+from rewardsmith.runs.training.policy import PolicySpec, action_part, checked, save_policy
 from rewardsmith.runs.training.trajectories import save_episodes
 from rewardsmith.sandbox.reward import RewardBatch
 
@@ -57,6 +61,36 @@ def test_an_answer_is_given_once_and_kept(store: RunStore) -> None:
     later = aftermath(store, opened).answers(hacked(), Inspections(store))
     assert later(ASKED) == answers(ASKED)
     assert opened == ["p"]
+
+
+def test_where_an_episode_was_lost_is_found_by_playing_on(store: RunStore) -> None:
+    arrays = {"action_net.weight": [[-4.0, -4.0, 4.0]], "action_net.bias": [0.0]}
+    good = checked(
+        PolicySpec(kind="linear", observation_size=3, **action_part(TASK.env.action)),
+        {name: np.array(values, dtype=np.float32) for name, values in arrays.items()},
+    )
+    played = iter(range(60))
+
+    def gives_up(seen: Any) -> Any:
+        return good(seen) if next(played) < 5 else np.zeros(1, dtype=np.float32)
+
+    (lost,) = rollout(TASK.env, gives_up, [0])
+    (own,) = judge(TASK, [lost])
+    told = summary(own.fitness, success=own.success, length=lost.length, bounce=1.0)
+    one = candidate("g0.0", training([own.fitness], episodes=[told], bounce=[1.0]))
+    folder = store.job_path("g0.0.s0")
+    save_episodes(folder / TRAJECTORIES, [lost])
+    (asked,) = questions_in('[{"ask": "decided", "episode": 0}]')
+    (beyond,) = questions_in('[{"ask": "decided", "episode": 1}]')
+    answers = aftermath(store).answers(one, Inspections(store))
+    assert "no episode 1; 0 to 0" in answers(beyond)
+    bare = aftermath(store)._decided(one, 0)
+    assert bare.startswith("cannot be answered: ")
+    assert "policy" in bare
+    save_policy(good, folder)
+    said = answers(asked)
+    assert said.startswith("episode 0 (failure) was decided in steps 20 to 29: ")
+    assert aftermath(store).answers(one, Inspections(store))(asked) == said
 
 
 def test_a_replay_is_answered_from_the_record(store: RunStore, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from bank_rig import CONTINUOUS, to_the_target
 
-from rewardsmith.agent.evidence.decisive import decided, decisive_step, exploring
+from rewardsmith.agent.evidence.decisive import decided, decisive_step, exploring, in_words
 from rewardsmith.envs.collect import rollout
 from rewardsmith.envs.fitness import judge
 from rewardsmith.envs.registry import find_task
@@ -44,6 +44,15 @@ def test_half_of_the_first_success_rate_is_the_bar_not_half_of_all() -> None:
     assert answer is not None
     assert (answer.before, answer.step) == (30, 40)
     assert (answer.at_start, answer.at_before, answer.at_step) == (0.5, 0.25, 0.125)
+
+
+def test_it_is_told_in_a_sentence() -> None:
+    found = decisive_step(PLACES, 100, succeeds_before(37), FAILED)
+    assert in_words(found, 2, FAILED) == (
+        "episode 2 (failure) was decided in steps 30 to 39: played on by its policy with noise, "
+        "the success rate is 1 from the start, 1 from step 30, 0 from step 40"
+    )
+    assert in_words(None, 2, FAILED).startswith("episode 2 was lost nowhere")
 
 
 def test_few_places_are_rolled_out_from() -> None:
