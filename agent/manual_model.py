@@ -11,6 +11,7 @@ from rewardsmith.agent.chat_format import LONGEST_REPLY_CHARS, messages_of
 from rewardsmith.agent.llm import Reply, Request, Usage
 from rewardsmith.agent.recorded import request_key
 from rewardsmith.errors import ConfigError, ModelError, StoreError
+from rewardsmith.runs.whole import write_whole
 
 END = "END"
 _POLL_S = 0.25
@@ -100,9 +101,7 @@ class ManualModel:
                     return path
             number = max((_number(path) for path in known), default=0) + 1
             path = self._folder / f"{number:04d}-{request.role}.prompt.md"
-            part = path.with_suffix(".tmp")
-            part.write_text(_as_markdown(request, key), "utf-8")
-            part.rename(path)
+            write_whole(path, _as_markdown(request, key).encode(), lasting=False)
             return path
 
     def _announce(self, prompt: Path, answer: Path) -> None:
@@ -112,9 +111,7 @@ class ManualModel:
                 text = self._paste()
                 if not text.strip():  # the input is at its end: nobody will ever type more
                     raise ModelError("empty", f"nothing was pasted; {prompt} waits for an answer")
-                part = answer.with_suffix(".tmp")
-                part.write_text(text, "utf-8", errors="replace")
-                part.rename(answer)
+                write_whole(answer, text.encode(errors="replace"), lasting=False)
         else:
             self._say(f"waiting for a person: read {prompt}, put the answer into {answer}")
 

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from rewardsmith.agent.asking import parameters_of
 from rewardsmith.agent.chat_format import messages_of
 from rewardsmith.agent.llm import LanguageModel, Reply, Request, Usage
 from rewardsmith.errors import ModelError, StoreError
+from rewardsmith.runs.store import write_durably
 
 
 class CallStore(Protocol):
@@ -154,18 +154,7 @@ class FolderCalls:
             StoreError: the disk is full, or the folder cannot be written.
         """
         path = self.folder / f"{key}.json"
-        part = self.folder / f"{key}.{os.getpid()}.{threading.get_ident()}.tmp"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with part.open("w", encoding="utf-8") as file:
-                json.dump(record, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise StoreError(f"{path}: cannot be written ({error})") from error
+        write_durably(path, json.dumps(record, indent=1).encode())
 
     def names(self) -> tuple[str, ...]:
         """Names of the models that were asked."""

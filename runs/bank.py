@@ -19,8 +19,8 @@ from rewardsmith.envs.step import Episode, Steps
 from rewardsmith.envs.task import EnvSpec, FloatArray, Task
 from rewardsmith.errors import StoreError
 from rewardsmith.runs.records import Record
-from rewardsmith.runs.training.files import write_whole
 from rewardsmith.runs.training.trajectories import load_episodes, save_episodes
+from rewardsmith.runs.whole import write_whole
 
 INDEX = "index.json"
 RANDOM = "random"

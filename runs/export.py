@@ -11,6 +11,7 @@ from rewardsmith.errors import StoreError
 from rewardsmith.runs.records import Candidate, RunState
 from rewardsmith.runs.report_view import arm_rows, fitnesses
 from rewardsmith.runs.report_words import one_line, visible, with_interval
+from rewardsmith.runs.whole import write_whole
 from rewardsmith.sandbox.program import with_mark
 
 RULE = "# " + "-" * 78
@@ -49,20 +50,15 @@ def export_best(
     try:
         best.mkdir(parents=True, exist_ok=True)
         text = reward_text(state, candidate, task, date=datetime.now(UTC).date().isoformat())
-        _write(best / "reward.py", text)
+        write_whole(best / "reward.py", text.encode())
         policy, lines = _policy(job, best, run_dir)
         logs = job / "tensorboard"
         tensorboard = logs if logs.is_dir() else None
-        _write(best / "README.md", readme_text(run_dir, task, lines, tensorboard=tensorboard))
+        readme = readme_text(run_dir, task, lines, tensorboard=tensorboard)
+        write_whole(best / "README.md", readme.encode())
     except OSError as error:
         raise StoreError(f"{best}: cannot be written ({error.strerror or error})") from error
     return Exported(best / "reward.py", policy, best / "README.md", lines, tensorboard)
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.tmp")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def _policy(job: Path, best: Path, run_dir: Path) -> tuple[tuple[Path, ...], str]:

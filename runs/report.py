@@ -17,6 +17,7 @@ from rewardsmith.runs.report_facts import LedgerRow, RunFacts
 from rewardsmith.runs.report_page import page_of
 from rewardsmith.runs.report_pictures import report_pictures
 from rewardsmith.runs.report_words import visible
+from rewardsmith.runs.whole import write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -39,11 +40,10 @@ def write_report(run_dir: Path, state: RunState, *, facts: RunFacts, stopped: st
     Raises:
         StoreError: the folder cannot be written.
     """
-    target, draft = run_dir / "report.html", run_dir / "report.html.tmp"
+    target = run_dir / "report.html"
     page = render_report(run_dir, state, facts=replace(facts, stopped=stopped or facts.stopped))
     try:
-        draft.write_text(page, encoding="utf-8")
-        draft.replace(target)
+        write_whole(target, page.encode())
     except OSError as error:
         reason = error.strerror or error
         raise StoreError(f"{target}: the report cannot be written ({reason})") from error

@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from rewardsmith.errors import ConfigError, StoreError
 from rewardsmith.runs.fold import fold
 from rewardsmith.runs.journal import Event, Journal
 from rewardsmith.runs.records import RunState
+from rewardsmith.runs.whole import write_whole
 
 _TASK = TypeAdapter(Task)
 
@@ -26,17 +26,12 @@ def write_durably(path: Path, content: bytes) -> None:
     Raises:
         StoreError: the disk is full or the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        message = f"{path}: {error.strerror}; free some space or check the folder's rights"
+        why = error.strerror or error
+        message = f"{path}: cannot be written ({why}); free some space or check the folder's rights"
         raise StoreError(message) from error
 
 

@@ -17,6 +17,7 @@ from rewardsmith.runs.records import CurvePoint, TrainingReport, Unit
 from rewardsmith.runs.training import files
 from rewardsmith.runs.training.policy import SPEC_FILE, WEIGHTS_FILE, load_policy
 from rewardsmith.runs.training.trajectories import load_episodes
+from rewardsmith.runs.whole import write_whole
 
 _MIB = 1 << 20
 _HEAD_BYTES = 64 * 1024
@@ -181,7 +182,7 @@ def take_in(unit: Unit, folder: Path, parcel: object) -> TrainingReport:
     except (ValueError, RewardsmithError) as error:
         files.clear(folder)
         raise TrainingError(f"{unit.id}: what came back is no result: {error}") from error
-    files.write_whole(folder / files.REPORT, content)
+    write_whole(folder / files.REPORT, content)
     return report
 
 
@@ -189,7 +190,7 @@ def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
     for name, content in contents.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_whole(path, content)
+        write_whole(path, content)
 
 
 def _check(unit: Unit, folder: Path, report: TrainingReport, names: Iterable[str]) -> None:

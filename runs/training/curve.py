@@ -12,9 +12,10 @@ from rewardsmith.envs.collect import rollout
 from rewardsmith.envs.fitness import load_fitness
 from rewardsmith.errors import TrainingError
 from rewardsmith.runs.records import CurvePoint, Unit
-from rewardsmith.runs.training.files import CURVE, PROGRESS, write_whole
+from rewardsmith.runs.training.files import CURVE, PROGRESS
 from rewardsmith.runs.training.judging import flat, success_rate
 from rewardsmith.runs.training.policy import Policy
+from rewardsmith.runs.whole import write_whole
 from rewardsmith.sandbox.reward import RewardBatch
 
 Clock = Callable[[], float]

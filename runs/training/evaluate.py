@@ -17,12 +17,12 @@ from rewardsmith.runs.training.files import (
     JUDGING,
     TRAJECTORIES,
     write_error,
-    write_whole,
 )
 from rewardsmith.runs.training.judging import STORED_EPISODES, Judging, flat, judge, play
 from rewardsmith.runs.training.lifetime import die_with_parent, forget_secrets
 from rewardsmith.runs.training.policy import load_policy
 from rewardsmith.runs.training.trajectories import save_episodes
+from rewardsmith.runs.whole import write_whole
 
 
 def evaluate(folder: Path) -> None:

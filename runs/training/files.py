@@ -1,7 +1,6 @@
-"""What lies in a job's folder, and how it gets there whole or not at all."""
+"""What lies in a job's folder."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 
 from rewardsmith.errors import RewardsmithError, TrainingError
 from rewardsmith.runs.records import TrainingReport, Unit
+from rewardsmith.runs.whole import write_whole
 
 UNIT = "unit.json"
 PROGRESS = "progress.json"
@@ -23,33 +23,6 @@ ERROR = "error.json"
 CHECKPOINT = "checkpoint"  # a folder
 REPORT = "report.json"  # the last to appear: with it the job is done
 _SMALL_BYTES = 1 << 20
-
-
-def write_whole(path: Path, content: bytes, *, lasting: bool = True) -> None:
-    """Writes ``content`` in place of ``path``; readers see the old file or the new one.
-
-    Args:
-        path: where to.
-        content: all of it.
-        lasting: have it survive a power cut as well; not worth its wait for what is soon replaced.
-    """
-    part = path.with_name(path.name + ".tmp")
-    with part.open("wb") as file:
-        file.write(content)
-        if lasting:
-            file.flush()
-            os.fsync(file.fileno())
-    part.replace(path)
-    if lasting:
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_unit(folder: Path, unit: Unit) -> None:

@@ -32,6 +32,7 @@ from rewardsmith.runs.training.presets import hyperparams
 from rewardsmith.runs.training.reward_sources import MeteredReward, open_reward
 from rewardsmith.runs.training.trainers import Order, Trained, find_trainer
 from rewardsmith.runs.training.trajectories import load_episodes
+from rewardsmith.runs.whole import write_whole
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 
@@ -74,7 +75,7 @@ def written(
             "versions": _versions(),
         }
     )
-    files.write_whole(folder / files.REPORT, report.model_dump_json(indent=1).encode())
+    write_whole(folder / files.REPORT, report.model_dump_json(indent=1).encode())
     return report
 
 
@@ -172,7 +173,7 @@ def _judged(unit: Unit, folder: Path) -> Judgement:
         eval_seeds=unit.eval_seeds,
         random_seed=unit.seed if unit.steps == 0 else None,
     )
-    files.write_whole(folder / files.JUDGING, judging.model_dump_json().encode())
+    write_whole(folder / files.JUDGING, judging.model_dump_json().encode())
     command = [sys.executable, "-P", "-m", "rewardsmith.runs.training.evaluate", str(folder)]
     with _child(command) as process:
         code = process.wait()

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rewardsmith.envs.task import ActionSpec
 from rewardsmith.errors import TrainingError
+from rewardsmith.runs.whole import write_whole
 
 Float32Array = npt.NDArray[np.float32]
 Shapes = dict[str, tuple[int, ...]]
@@ -272,14 +273,8 @@ def save_policy(policy: Policy, folder: Path) -> None:
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in policy.weights.items()}
-    _replace(folder / WEIGHTS_FILE, save(arrays))
-    _replace(folder / SPEC_FILE, policy.spec.model_dump_json(indent=1).encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".tmp")
-    part.write_bytes(content)
-    part.replace(path)
+    write_whole(folder / WEIGHTS_FILE, save(arrays))
+    write_whole(folder / SPEC_FILE, policy.spec.model_dump_json(indent=1).encode())
 
 
 def load_policy(folder: Path) -> Policy:

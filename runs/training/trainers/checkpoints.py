@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rewardsmith.errors import ConfigError, TrainingError
-from rewardsmith.runs.training.files import write_whole
 from rewardsmith.runs.training.trainers import Order
+from rewardsmith.runs.whole import write_whole
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 ARRAYS = "state.safetensors"

@@ -18,6 +18,7 @@ from rewardsmith.runs.executors.child import Cancelled, Rules, end_group, run_un
 from rewardsmith.runs.executors.local import Local
 from rewardsmith.runs.records import TrainingReport, Unit
 from rewardsmith.runs.training import files
+from rewardsmith.runs.whole import write_whole
 
 JOB = """
 import json, os, pathlib, sys, time
@@ -86,7 +87,7 @@ def test_what_an_attempt_left_does_not_speak_for_the_next(tmp_path: Path, rules:
     folder = tmp_path / "u"
     files.write_unit(folder, unit())
     files.write_error(folder, ConfigError("of last week"))
-    files.write_whole(folder / files.PROGRESS, b'{"stage": "old"}')
+    write_whole(folder / files.PROGRESS, b'{"stage": "old"}')
     told: list[Any] = []
     with pytest.raises(TrainingError, match="exit code 7"):
         run(unit(do="time.sleep(0.7); sys.exit(7)"), folder, rules, told)

@@ -17,6 +17,7 @@ from rewardsmith.runs.executors.local import Local
 from rewardsmith.runs.executors.stacks import Job, grouped
 from rewardsmith.runs.records import TrainingReport, Unit
 from rewardsmith.runs.training import files
+from rewardsmith.runs.whole import write_whole
 
 TASK = toy.tasks()[0]
 STACKED = f"{__name__}:stacked"
@@ -123,7 +124,7 @@ def test_finished_units_take_no_place_in_a_stack(tmp_path: Path) -> None:
     jobs = [(unit(f"u{i}"), tmp_path / f"u{i}") for i in range(3)]
     files.write_unit(jobs[1][1], jobs[1][0])
     report = TrainingReport(unit="u1", seed=1, steps=9, fitness=0.0)
-    files.write_whole(jobs[1][1] / files.REPORT, report.model_dump_json().encode())
+    write_whole(jobs[1][1] / files.REPORT, report.model_dump_json().encode())
     assert names(grouped(jobs, 1)) == [["u0", "u2"], ["u1"]]
 
 

@@ -9,6 +9,7 @@ from rewardsmith.errors import ConfigError, RewardsmithError, TrainingError
 from rewardsmith.runs.executors.trips import Carrier, Outcome, Trip, carried
 from rewardsmith.runs.records import TrainingReport, Unit
 from rewardsmith.runs.training import files
+from rewardsmith.runs.whole import write_whole
 
 LOST, WRONG = TrainingError("lost on the way"), ConfigError("no such place")
 
@@ -96,7 +97,7 @@ def test_finished_units_are_answered_without_a_carrier(tmp_path: Path) -> None:
     for name in "ab":
         files.write_unit(tmp_path / name, unit(name))
         content = report(name).model_dump_json().encode()
-        files.write_whole(tmp_path / name / files.REPORT, content)
+        write_whole(tmp_path / name / files.REPORT, content)
     jobs = [(unit(name), tmp_path / name) for name in "ab"]
 
     def none() -> Carrier:

@@ -24,6 +24,7 @@ from rewardsmith.runs.training.policy import (
     shapes,
 )
 from rewardsmith.runs.training.trajectories import load_episodes
+from rewardsmith.runs.whole import write_whole
 
 CONTINUOUS, DISCRETE = toy.tasks()
 PROGRAM = "def compute_reward(distance):\n    return -distance, {}\n"
@@ -47,7 +48,7 @@ def folder_with(
 
 def ask(folder: Path, **changes: Any) -> None:
     judging = Judging(**({"task": CONTINUOUS, "eval_seeds": (4, 5, 6)} | changes))
-    files.write_whole(folder / files.JUDGING, judging.model_dump_json().encode())
+    write_whole(folder / files.JUDGING, judging.model_dump_json().encode())
 
 
 def found(folder: Path) -> Judgement:

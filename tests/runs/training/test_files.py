@@ -11,6 +11,7 @@ from rewardsmith.runs.training import files
 from rewardsmith.runs.training.evaluate import evaluate
 from rewardsmith.runs.training.judging import Judgement, Judging
 from rewardsmith.runs.training.policy import Policy, PolicySpec, save_policy, shapes
+from rewardsmith.runs.whole import write_whole
 
 
 def unit(**changes: Any) -> Unit:
@@ -26,19 +27,11 @@ def test_a_unit_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert files.read_unit(tmp_path / "new" / "job").model_dump_json() == unit().model_dump_json()
 
 
-def test_nothing_half_written_is_left_or_seen(tmp_path: Path) -> None:
-    path = tmp_path / "state.json"
-    files.write_whole(path, b"one")
-    files.write_whole(path, b"two", lasting=False)
-    assert path.read_bytes() == b"two"
-    assert [p.name for p in tmp_path.iterdir()] == ["state.json"]
-
-
 def test_a_folder_is_finished_only_with_the_report_of_its_own_unit(tmp_path: Path) -> None:
     files.write_unit(tmp_path, unit())
     assert files.finished(tmp_path, unit()) is None
     report = TrainingReport(unit="g0.1.s1", seed=1, steps=10, fitness=0.5)
-    files.write_whole(tmp_path / files.REPORT, report.model_dump_json().encode())
+    write_whole(tmp_path / files.REPORT, report.model_dump_json().encode())
     assert files.finished(tmp_path, unit()) == report
     for other in (unit(seed=2), unit(program="y"), unit(hyperparams={"rate": 0.2}), unit(steps=11)):
         assert files.finished(tmp_path, other) is None
@@ -76,7 +69,7 @@ def test_an_error_is_left_with_its_kind_and_words(tmp_path: Path) -> None:
 
 def write_judging(folder: Path, **changes: Any) -> None:
     judging = Judging(**({"task": toy.tasks()[0], "eval_seeds": (4, 5)} | changes))
-    files.write_whole(folder / files.JUDGING, judging.model_dump_json().encode())
+    write_whole(folder / files.JUDGING, judging.model_dump_json().encode())
 
 
 def test_the_evaluator_needs_weights_and_seeds_alone(tmp_path: Path) -> None:
@@ -102,7 +95,7 @@ def test_the_evaluator_refuses_a_folder_without_weights(tmp_path: Path) -> None:
 def test_the_same_content_under_another_name_is_not_run_again(tmp_path: Path) -> None:
     files.write_unit(tmp_path, unit())
     report = TrainingReport(unit="g0.1.s1", seed=1, steps=10, fitness=0.5)
-    files.write_whole(tmp_path / files.REPORT, report.model_dump_json().encode())
+    write_whole(tmp_path / files.REPORT, report.model_dump_json().encode())
     found = files.finished(tmp_path, unit(id="g7.2.s1", sandbox="docker"))
     assert found == report.model_copy(update={"unit": "g7.2.s1"})
 
@@ -111,7 +104,7 @@ def test_a_unit_that_was_to_leave_a_checkpoint_is_not_finished_without_one(tmp_p
     work = unit(checkpoint=True)
     files.write_unit(tmp_path, work)
     report = TrainingReport(unit=work.id, seed=1, steps=10, fitness=0.5)
-    files.write_whole(tmp_path / files.REPORT, report.model_dump_json().encode())
+    write_whole(tmp_path / files.REPORT, report.model_dump_json().encode())
     assert files.finished(tmp_path, work) is None
     (tmp_path / files.CHECKPOINT).mkdir()
     assert files.finished(tmp_path, work) == report
@@ -128,7 +121,7 @@ def test_a_promoted_unit_goes_on_from_the_finished_unit_of_that_content_alone(
     with pytest.raises(TrainingError, match="train that one first"):
         files.checkpoint_of(tmp_path / "next", second)
     report = TrainingReport(unit=first.id, seed=1, steps=5, fitness=0.5)
-    files.write_whole(tmp_path / first.id / files.REPORT, report.model_dump_json().encode())
+    write_whole(tmp_path / first.id / files.REPORT, report.model_dump_json().encode())
     (tmp_path / first.id / files.CHECKPOINT).mkdir()
     assert files.checkpoint_of(tmp_path / "next", second) == tmp_path / first.id / "checkpoint"
     other = unit(stop=5, checkpoint=True, seed=2).promoted("next")

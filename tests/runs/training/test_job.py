@@ -23,6 +23,7 @@ from rewardsmith.runs.training.job import run_job
 from rewardsmith.runs.training.presets import hyperparams
 from rewardsmith.runs.training.trainers import find_trainer
 from rewardsmith.runs.training.trajectories import load_episodes
+from rewardsmith.runs.whole import write_whole
 
 CONTINUOUS = toy.tasks()[0]
 NEAR = """
@@ -248,7 +249,7 @@ def test_stages_follow_one_another_up_to_the_end(tmp_path: Path) -> None:
 
 def test_progress_is_whole_at_every_moment(tmp_path: Path) -> None:
     path = tmp_path / "progress.json"
-    files.write_whole(path, b"{}", lasting=False)
+    write_whole(path, b"{}", lasting=False)
     torn: list[bytes] = []
     done = threading.Event()
 
@@ -261,7 +262,7 @@ def test_progress_is_whole_at_every_moment(tmp_path: Path) -> None:
     reader.start()
     for n in range(400):
         content = json.dumps({"n": n, "pad": "x" * (n % 7) * 9000}).encode()
-        files.write_whole(path, content, lasting=False)
+        write_whole(path, content, lasting=False)
     done.set()
     reader.join()
     assert torn == []
