@@ -81,7 +81,8 @@ def test_weights_that_differ_are_named(finished_run: Path, tmp_path: Path) -> No
     twin = tmp_path / "twin"
     shutil.copytree(finished_run, twin)
     weights = twin / "jobs" / "g0.0.s0" / "policy.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     found = differences(RunStore.open(finished_run), RunStore.open(twin), weights=True)
     assert found == ["weights of g0.0.s0 differ"]
 
