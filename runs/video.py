@@ -146,6 +146,7 @@ def episode_frames(task: Task, act: Act, *, seed: int, limit: int, every: int) -
 
     env = make_env(task.env, render_mode="rgb_array")
     with contextlib.closing(env):
+        follow(env)
         observation, _ = env.reset(seed=seed)
         for step in range(limit):
             if step % every == 0:
@@ -156,6 +157,23 @@ def episode_frames(task: Task, act: Act, *, seed: int, limit: int, every: int) -
             observation, _, terminated, truncated, _ = env.step(act(observation))
             if terminated or truncated:
                 return
+
+
+def follow(env: Any) -> None:
+    """Has a robot drawn by its model's camera that goes with it, where it has one.
+
+    Gymnasium 1.4 draws from where the episode began, and whoever walks is soon out of sight. A
+    camera that the task asks for stays.
+    """
+    renderer: Any = getattr(env.unwrapped, "mujoco_renderer", None)
+    if getattr(renderer, "camera_id", None) != -1:
+        return
+    import mujoco
+
+    modes = (mujoco.mjtCamLight.mjCAMLIGHT_TRACK, mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM)
+    going = np.flatnonzero(np.isin(env.unwrapped.model.cam_mode, [int(mode) for mode in modes]))
+    if len(going):
+        renderer.camera_id = int(going[0])
 
 
 def _picture(env: Any) -> Frame | None:

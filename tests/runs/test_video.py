@@ -18,6 +18,7 @@ from rewardsmith.runs.video import (
     drawing_environments,
     episode_frames,
     explained,
+    follow,
     record_policy,
     record_video,
 )
@@ -87,6 +88,26 @@ def test_a_mujoco_policy_is_filmed_with_the_library_that_works(
     _, frames = read(out)
     assert frames.shape[1:] == (480, 480)
     assert frames[0].std() > 10
+
+
+@pytest.mark.parametrize("env_id", ["HalfCheetah-v5", "Hopper-v5", "Ant-v5"])
+def test_a_robot_that_walks_stays_in_sight(env_id: str) -> None:
+    env: Any = gym.make(env_id, render_mode="rgb_array")
+    follow(env)
+    assert env.unwrapped.mujoco_renderer.camera_id == env.unwrapped.model.camera("track").id
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "kwargs", "camera"),
+    [("Reacher-v5", {}, -1), ("Humanoid-v5", {"camera_id": 1}, 1), ("CartPole-v1", {}, None)],
+)
+def test_other_views_stay(env_id: str, kwargs: dict[str, Any], camera: int | None) -> None:
+    env: Any = gym.make(env_id, render_mode="rgb_array", **kwargs)
+    follow(env)
+    renderer = getattr(env.unwrapped, "mujoco_renderer", None)
+    assert getattr(renderer, "camera_id", None) == camera
+    env.close()
 
 
 def test_an_environment_that_draws_nothing_gives_the_reason(tmp_path: Path) -> None:
