@@ -38,9 +38,10 @@ def lean(env_id: str, bare: Any, contacts: Contacts) -> Any:
     Whether the numbers are the same is tried, for a later MuJoCo may do otherwise: where they are
     not, the result is `with_contacts`.
     """
-    plain = with_contacts(env_id, bare, contacts)
-    stripped = _with_named_pairs(env_id, bare, contacts)
-    stripped = copy.copy(plain) if stripped is None else stripped
+    changed = _changed(env_id, bare, contacts)
+    compiled = _compiled(env_id, changed)  # and numbers the elements of `changed`
+    plain = compiled if contacts else bare.model
+    stripped = _with_named_pairs(env_id, plain, changed)
     kind = _mujoco().mjtDisableBit
     if plain.ntree == 1:
         stripped.opt.disableflags |= int(kind.mjDSBL_ISLAND)
@@ -93,15 +94,14 @@ def _kind(model: Any, name: str) -> Any:
     return kind.mjOBJ_GEOM if name in geoms else kind.mjOBJ_BODY
 
 
-def _with_named_pairs(env_id: str, bare: Any, contacts: Contacts) -> Any | None:
-    """Returns the model with all pairs that may touch named, so that no others are looked for."""
-    pairs = _floor_pairs(bare.model)
-    if not pairs:
-        return None
-    changed = _changed(env_id, bare, contacts)
-    if changed.compiler.discardvisual:  # geoms that touch nothing would go
-        return None
-    _compiled(env_id, changed)  # numbers its elements
+def _with_named_pairs(env_id: str, plain: Any, changed: Any) -> Any:
+    """Returns a copy of the model, with all pairs that may touch named where they are known.
+
+    No others are looked for then. ``changed`` is what the model was compiled from.
+    """
+    pairs = _floor_pairs(plain)
+    if not pairs or changed.compiler.discardvisual:  # geoms that touch nothing would go
+        return copy.copy(plain)
     geoms = {geom.id: geom for geom in changed.geoms}
     for number, geom in geoms.items():
         geom.name = geom.name or f"rewardsmith geom {number}"
