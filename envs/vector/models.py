@@ -33,7 +33,7 @@ def lean(env_id: str, bare: Any, contacts: Contacts) -> Any:
 
     Islands part constraints by the trees that they bind, and one tree has but one. Bodies of few
     geoms need no tree of boxes to find those that touch. And where nothing can touch but the
-    floor, naming these pairs saves the search for others, an eighth of a step.
+    floor, naming these pairs saves the search for others (decision 0010 has what each saves).
 
     Whether the numbers are the same is tried, for a later MuJoCo may do otherwise: where they are
     not, the result is `with_contacts`.
