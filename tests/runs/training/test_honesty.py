@@ -98,10 +98,12 @@ def test_audits_do_not_change_what_a_training_comes_to(
 def test_a_reward_that_dawdles_is_stopped_with_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """50 ms a call would make a training of hours out of one of minutes."""
+    """Its calls take longer and longer, and the last would outlast any machine's patience."""
     slow = (
+        "N = [0]\n"
         "def compute_reward(position):\n"
-        "    for n in range(4 * 10**6): n * n\n"
+        "    N[0] += 1\n"
+        "    for n in range(10**5 * 8**N[0]): n * n\n"
         "    return -np.abs(position), {}\n"
     )
     monkeypatch.setattr(reward_sources, "_ALLOWANCE_S", 0.3)
