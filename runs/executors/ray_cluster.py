@@ -1,4 +1,4 @@
-"""Units on a Ray cluster: each is sent as bytes, and its results come back as bytes.
+"""Units on a Ray cluster: they are sent as bytes, and their results come back as bytes.
 
 No folder has to be shared and nothing of ours is pickled but the name of one function. A worker or
 a node that is lost costs the units that it was at; they are sent again, a bounded number of times.
@@ -14,7 +14,8 @@ from rewardsmith.errors import ConfigError, RewardsmithError, TrainingError
 from rewardsmith.runs.executors import ProgressWatch
 from rewardsmith.runs.executors.local import usable_cores
 from rewardsmith.runs.executors.node import carry_out
-from rewardsmith.runs.executors.shipping import order_parcel, take_in
+from rewardsmith.runs.executors.shipping import bundle, order_parcel, take_in, unbundle
+from rewardsmith.runs.executors.stacks import MOST_LANES, Job
 from rewardsmith.runs.executors.trips import Outcome, Trip, carried
 from rewardsmith.runs.records import TrainingReport, Unit
 
@@ -25,13 +26,18 @@ _TICK_S = 0.5
 class Ray:
     """Runs units on the nodes of a Ray cluster, where the same rewardsmith has to be installed.
 
+    Units of a trainer that can stack (`StackTrainer`) are trained together, shared out evenly over
+    ``workers`` tasks, or over the cores that the cluster has when they are sent.
+
     Args:
         address: of the cluster ("auto": the one on this machine); None: ``RAY_ADDRESS``, or else a
             cluster of this machine's cores that is started here and ends with this process.
-        workers: units under way at most; None: all, and Ray has them wait for free cores.
-        wall_s: the longest that one attempt may take.
+        workers: tasks under way at most; None: all, and Ray has them wait for free cores. Say here
+            how many cores a cluster that grows on demand may come to.
+        wall_s: the longest that one attempt may take; a stack has that for each of its units.
         attempts: how often a unit is sent before it counts as lost.
-        cpus: cores that Ray is to set aside for each unit.
+        cpus: cores that Ray is to set aside for each task.
+        stack: units to a task, at most; 1 sends each alone.
     """
 
     address: str | None = None
@@ -39,11 +45,14 @@ class Ray:
     wall_s: float | None = None
     attempts: int = 3
     cpus: float = 1.0
+    stack: int = MOST_LANES
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.cpus <= 0 or (self.workers is not None and self.workers < 1):
+        counts = (self.attempts, self.stack, 1 if self.workers is None else self.workers)
+        if min(counts) < 1 or self.cpus <= 0:
             raise ConfigError(
-                f"{self}: at least one worker and one attempt, and cpus above 0, are wanted"
+                f"{self}: at least one worker, one attempt and one unit to a task, and cpus above "
+                "0, are wanted"
             )
 
     def run(
@@ -58,6 +67,7 @@ class Ray:
             lambda: _Carrier(_connected(self.address), self.cpus, self.wall_s),
             workers=self.workers,
             attempts=self.attempts,
+            stack=self.stack,
             say=lambda trips: _say(watch, trips),
         )
 
@@ -67,21 +77,26 @@ def _say(watch: ProgressWatch | None, trips: Sequence[Trip]) -> None:
         return
     for trip in trips:
         stage = "on the cluster" if trip.attempt == 1 else "on the cluster again"
-        watch(trip.unit.id, {"stage": stage, "attempt": trip.attempt})
+        for unit, _ in trip.jobs:
+            watch(unit.id, {"stage": stage, "attempt": trip.attempt})
 
 
 class _Carrier:
     """Sends units as tasks of Ray."""
 
     def __init__(self, ray: Any, cpus: float, wall_s: float | None) -> None:
-        self._ray, self._wall_s = ray, wall_s
+        self._ray, self._cpus, self._wall_s = ray, cpus, wall_s
         # No repeats by Ray: it would not say so, and how often is ours to bound.
         self._task = ray.remote(num_cpus=cpus, max_retries=0)(carry_out)
 
-    def send(self, trip: Trip) -> Any:
-        return self._task.remote(order_parcel(trip.unit, trip.folder), self._wall_s)
+    def places(self) -> int | None:
+        return int(self._ray.cluster_resources().get("CPU", 0) / self._cpus) or None
 
-    def ended(self, away: Sequence[Trip]) -> list[tuple[Trip, Outcome]]:
+    def send(self, trip: Trip) -> Any:
+        orders = bundle([order_parcel(unit, folder) for unit, folder in trip.jobs])
+        return self._task.remote(orders, self._wall_s)
+
+    def ended(self, away: Sequence[Trip]) -> list[tuple[Trip, Sequence[Outcome]]]:
         trips = {trip.ticket: trip for trip in away}
         back, _ = self._ray.wait(list(trips), timeout=_TICK_S)
         return [(trips[ref], self._came_of(trips[ref])) for ref in back]
@@ -89,26 +104,40 @@ class _Carrier:
     def cancel(self, trip: Trip) -> None:
         self._ray.cancel(trip.ticket, force=True)
 
-    def _came_of(self, trip: Trip) -> Outcome:
+    def _came_of(self, trip: Trip) -> Sequence[Outcome]:
         try:
-            return take_in(trip.unit, trip.folder, _fetched(self._ray, trip))
+            parcels = _fetched(self._ray, trip)
         except RewardsmithError as error:
-            return error
+            return [error] * len(trip.jobs)
+        return [_taken(job, parcel) for job, parcel in zip(trip.jobs, parcels, strict=True)]
 
 
-def _fetched(ray: Any, trip: Trip) -> object:
-    """Returns what a unit's job has sent back.
+def _taken(job: Job, parcel: bytes) -> Outcome:
+    try:
+        return take_in(*job, parcel)
+    except RewardsmithError as error:
+        return error
+
+
+def _fetched(ray: Any, trip: Trip) -> list[bytes]:
+    """Returns what a trip's job has sent back: a parcel for each unit.
 
     Raises:
-        TrainingError: the worker or its node is gone, or the job could not even be started.
+        TrainingError: the worker or its node is gone, the job could not even be started, or what
+            came is something else.
     """
     try:
-        return ray.get(trip.ticket)
+        parcels = unbundle(ray.get(trip.ticket))
+        if len(parcels) != len(trip.jobs):
+            raise ValueError(f"{len(trip.jobs)} parcels were expected, {len(parcels)} came")
+        return parcels
+    except ValueError as error:
+        raise TrainingError(f"{trip.name}: what came back is no result: {error}") from error
     except ray.exceptions.RayError as error:
         first = str(error).strip().partition("\n")[0]
         what = f"{type(error).__name__}: {first}"
         raise TrainingError(
-            f"{trip.unit.id}: attempt {trip.attempt} on the cluster was lost ({what})"
+            f"{trip.name}: attempt {trip.attempt} on the cluster was lost ({what})"
         ) from error
 
 

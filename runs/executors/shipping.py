@@ -1,4 +1,4 @@
-"""A unit on its way to another machine and its results on their way back, as one string of bytes.
+"""Units on their way to another machine and their results on their way back, as strings of bytes.
 
 What comes back was made next to a program that nobody trusts. So it is not unpacked by any library:
 a list of names and sizes, then the contents; only known names of sensible sizes are taken, and what
@@ -7,7 +7,7 @@ they hold is read as the records that it has to be before a report says that the
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from rewardsmith.runs.whole import write_whole
 _MIB = 1 << 20
 _HEAD_BYTES = 64 * 1024
 _LENGTH_BYTES = 8
+_PARCEL = 8192 * _MIB
 _CHECKPOINT = r"checkpoint/[a-z][a-z0-9_]{0,40}\.(json|npz|safetensors)"
 # What a job may leave, and how much of it.
 RESULTS: Mapping[str, int] = {
@@ -86,6 +87,23 @@ def unpack(parcel: object, allowed: Mapping[str, int]) -> dict[str, bytes]:
     return found
 
 
+def bundle(parcels: Sequence[bytes]) -> bytes:
+    """Returns several parcels as one string of bytes."""
+    return pack({str(i): parcel for i, parcel in enumerate(parcels)})
+
+
+def unbundle(content: object) -> list[bytes]:
+    """Returns the parcels of a bundle, in their order.
+
+    Raises:
+        ValueError: it is no bundle.
+    """
+    found = unpack(content, {r"\d{1,4}": _PARCEL})
+    if list(found) != [str(i) for i in range(len(found))]:
+        raise ValueError("parcels are missing, or not in their order")
+    return list(found.values())
+
+
 def _most(name: str, allowed: Mapping[str, int]) -> int:
     return max((size for rule, size in allowed.items() if re.fullmatch(rule, name)), default=-1)
 
@@ -115,7 +133,7 @@ def order_parcel(unit: Unit, folder: Path) -> bytes:
 
 
 def lay_out(parcel: bytes, place: Path) -> tuple[Unit, Path]:
-    """Makes the unit's folder in ``place``, with that of the unit that it goes on from beside it.
+    """Makes the unit's folder in ``place``, and beside it that of the unit that it goes on from.
 
     Raises:
         ValueError: the parcel is not one of `order_parcel`.
@@ -123,6 +141,7 @@ def lay_out(parcel: bytes, place: Path) -> tuple[Unit, Path]:
     contents = unpack(parcel, ORDERS)
     unit = Unit.model_validate_json(contents.pop(files.UNIT, b""))
     folder, parent = place / "unit", place / "parent"
+    place.mkdir(exist_ok=True)
     if FITNESS in contents:
         place.joinpath(FITNESS).write_bytes(contents.pop(FITNESS))
         unit = _with_fitness(unit, place / FITNESS)

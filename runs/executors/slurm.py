@@ -1,6 +1,6 @@
 """Units as jobs of Slurm, through submitit: the folder that all machines share is the only state.
 
-What is submitted is the name of one function and the path of a unit's folder. submitit pickles both
+What is submitted is the name of one function and the paths of units' folders. submitit pickles both
 for its own process, and pickles what the function returns; that is never read here. A unit is done
 when its report lies in its folder.
 """
@@ -15,6 +15,7 @@ from rewardsmith.errors import ConfigError
 from rewardsmith.runs.executors import ProgressWatch
 from rewardsmith.runs.executors.child import Progress, unreported
 from rewardsmith.runs.executors.node import run_here
+from rewardsmith.runs.executors.stacks import MOST_LANES
 from rewardsmith.runs.executors.trips import Outcome, Trip, carried
 from rewardsmith.runs.records import TrainingReport, Unit
 from rewardsmith.runs.training import files
@@ -24,11 +25,14 @@ SUBMISSIONS = ".submitit"  # beside the units' folders: what submitit writes
 
 @dataclass(frozen=True)
 class Slurm:
-    """Runs each unit as a job of one node; the run's folder has to be on a shared file system.
+    """Runs units as jobs of one node each; the run's folder has to be on a shared file system.
+
+    With ``workers`` given, units of a trainer that can stack (`StackTrainer`) are trained together,
+    shared out evenly over so many jobs; otherwise each unit is a job.
 
     Args:
         partition: of Slurm; None for its default.
-        time_min: the time limit of each job, in minutes.
+        time_min: the time limit of each job, in minutes, however many units it has.
         mem_gb: the memory of each job, in GB.
         cpus: cores of each job; a training uses one.
         account: to charge; None for the user's default.
@@ -37,6 +41,7 @@ class Slurm:
         attempts: how often a unit is submitted before it counts as lost.
         settle_s: how long a report may take to become visible here after its job has ended.
         poll_s: how often the folders are looked at.
+        stack: units to a job, at most.
         cluster: "slurm"; "local" runs the jobs on this machine, to try it out.
     """
 
@@ -50,13 +55,14 @@ class Slurm:
     attempts: int = 2
     settle_s: float = 30.0
     poll_s: float = 2.0
+    stack: int = MOST_LANES
     cluster: str = "slurm"
 
     def __post_init__(self) -> None:
-        sizes = (self.time_min, self.mem_gb, self.cpus, self.attempts)
+        sizes = (self.time_min, self.mem_gb, self.cpus, self.attempts, self.stack)
         if min(sizes) <= 0 or (self.workers is not None and self.workers < 1):
             raise ConfigError(
-                f"{self}: time, memory, cores, attempts and workers above 0 are wanted"
+                f"{self}: time, memory, cores, attempts, stack and workers above 0 are wanted"
             )
 
     def run(
@@ -68,6 +74,7 @@ class Slurm:
             lambda: _Carrier(self, self._submitter(units[0][1].parent), watch),
             workers=self.workers,
             attempts=self.attempts,
+            stack=self.stack,
             say=lambda trips: None,
         )
 
@@ -102,7 +109,7 @@ class _Ticket:
     """One submission; ``ended`` is when its job was first seen to be over, in s."""
 
     job: Any
-    look: Progress
+    looks: tuple[Progress, ...]
     ended: float | None = None
 
 
@@ -112,19 +119,26 @@ class _Carrier:
     def __init__(self, rules: Slurm, submitter: Any, watch: ProgressWatch | None) -> None:
         self._rules, self._submitter, self._watch = rules, submitter, watch
 
-    def send(self, trip: Trip) -> _Ticket:
-        def tell(state: dict[str, Any]) -> None:
-            if self._watch is not None:
-                self._watch(trip.unit.id, state)
+    def places(self) -> int | None:
+        return None  # as many jobs as the queue lets run
 
+    def send(self, trip: Trip) -> _Ticket:
+        folders = [str(folder.resolve()) for _, folder in trip.jobs]
         try:
-            job = self._submitter.submit(run_here, str(trip.folder.resolve()))
+            job = self._submitter.submit(run_here, *folders)
         # What sbatch refuses comes as errors of submitit's own, without a common base.
         except (OSError, RuntimeError, ValueError) as error:
-            raise ConfigError(f"{trip.unit.id}: could not be submitted: {error}") from error
-        return _Ticket(job, Progress(trip.folder, tell))
+            raise ConfigError(f"{trip.name}: could not be submitted: {error}") from error
+        return _Ticket(job, tuple(self._progress(*each) for each in trip.jobs))
 
-    def ended(self, away: Sequence[Trip]) -> list[tuple[Trip, Outcome]]:
+    def _progress(self, unit: Unit, folder: Path) -> Progress:
+        def tell(state: dict[str, Any]) -> None:
+            if self._watch is not None:
+                self._watch(unit.id, state)
+
+        return Progress(folder, tell)
+
+    def ended(self, away: Sequence[Trip]) -> list[tuple[Trip, Sequence[Outcome]]]:
         time.sleep(self._rules.poll_s)
         looked = [(trip, self._came_of(trip)) for trip in away]
         return [(trip, outcome) for trip, outcome in looked if outcome is not None]
@@ -132,16 +146,19 @@ class _Carrier:
     def cancel(self, trip: Trip) -> None:
         trip.ticket.job.cancel(check=False)
 
-    def _came_of(self, trip: Trip) -> Outcome | None:
-        report = files.finished(trip.folder, trip.unit)
-        if report is not None:
-            return report
-        ticket: _Ticket = trip.ticket
-        ticket.look()
+    def _came_of(self, trip: Trip) -> Sequence[Outcome] | None:
+        reports = [files.finished(folder, unit) for unit, folder in trip.jobs]
+        if all(reports) or self._is_over(trip.ticket):
+            pairs = zip(trip.jobs, reports, strict=True)
+            return [report or unreported(*job) for job, report in pairs]
+        return None
+
+    def _is_over(self, ticket: _Ticket) -> bool:
+        for look in ticket.looks:
+            look()
         if not ticket.job.done():
-            return None
+            return False
         now = time.monotonic()
         ticket.ended = ticket.ended or now
         # On a shared file system the end of a job may be known here before its last file is.
-        settled = now - ticket.ended >= self._rules.settle_s
-        return unreported(trip.unit, trip.folder) if settled else None
+        return now - ticket.ended >= self._rules.settle_s

@@ -154,6 +154,53 @@ def run(folder: Path, *units: Unit) -> tuple[dict[str, Any], str, int]:
     return found, "", max(attempts)
 
 
+# A trainer that stacks; where it is told to, a stack takes its node's worker along.
+STACKED = """
+import os, pathlib, signal
+from rewardsmith.runs.training.trainers.toy import search
+
+class Stacked:
+    def train(self, order, reward, watch):
+        return search.train(order, reward, watch)
+
+    def train_stack(self, lanes):
+        here = pathlib.Path(__file__).parent
+        with (here / "lanes").open("a") as file:
+            file.write(f"{len(lanes)}\\n")
+        if (here / "deadly").exists():
+            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [self.train(lane.order, lane.reward, lane.watch) for lane in lanes]
+
+stacked = Stacked()
+"""
+
+
+def stacks(folder: Path) -> dict[str, Any]:
+    """Runs the same four units in stacks, one by one, and as a stack that is lost."""
+    (folder / "lanes").write_text("")
+    params = {"population": 6, "episodes": 1, "elite": 2, "spread": 1.0}
+
+    def fitness(place: str, **options: Any) -> tuple[dict[str, Any], int]:
+        work = [unit(f"s{i}", seed=i, trainer="ray_stacked:stacked", hyperparams=params)
+                for i in range(4)]  # fmt: skip
+        jobs = [(u, folder / place / u.id) for u in work]
+        attempts: list[int] = []
+        found = Ray(**options).run(jobs, lambda _, facts: attempts.append(facts["attempt"]))
+        return {u.id: report.fitness for u, report in found}, max(attempts)
+
+    def lanes() -> list[int]:
+        return [int(line) for line in (folder / "lanes").read_text().split()]
+
+    told = {"stacked": fitness("stacked")[0], "lanes": lanes(), "alone": fitness("a", stack=1)[0]}
+    (folder / "lanes").write_text("")
+    (folder / "deadly").touch()
+    found, attempts = fitness("lost", workers=1)
+    return told | {
+        "from a lost stack": found, "lost stack": {"lanes": lanes(), "attempts": attempts},
+    }  # fmt: skip
+
+
 def units(folder: Path) -> dict[str, Any]:
     once, _, tries = run(folder, with_fitness(folder, "once", 1))
     _, always, most = run(folder, with_fitness(folder, "always", 99))
@@ -174,11 +221,16 @@ def units(folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     folder = Path(sys.argv[1])
+    (folder / "ray_stacked.py").write_text(STACKED)
+    sys.path.insert(0, str(folder))
+    os.environ["PYTHONPATH"] = str(folder)
     cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_QUIET})
     nodes = [cluster.add_node(num_cpus=1, **_QUIET) for _ in range(2)]
     cluster.wait_for_nodes()
     os.environ["RAY_ADDRESS"] = cluster.address
-    told = {"nodes": 1 + len(nodes)} | units(folder) | search(folder, cluster, nodes)
+    told = (
+        {"nodes": 1 + len(nodes)} | units(folder) | stacks(folder) | search(folder, cluster, nodes)
+    )
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
     ray.shutdown()

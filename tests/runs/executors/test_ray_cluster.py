@@ -24,7 +24,7 @@ def test_it_is_found_by_its_name_and_imports_ray_only_to_run() -> None:
     assert find_executor("ray", workers=2, address="auto") == Ray(address="auto", workers=2)
 
 
-@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"cpus": 0}, {"workers": 0}])
+@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"cpus": 0}, {"workers": 0}, {"stack": 0}])
 def test_impossible_sizes_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="at least one worker"):
         Ray(**wrong)
@@ -76,3 +76,13 @@ def test_rungs_files_and_errors_travel_and_keys_do_not(told: dict[str, Any]) -> 
     assert told["rungs"] is True
     assert told["own fitness"] == 7.0
     assert told["keys"] == []
+
+
+@pytest.mark.slow
+def test_units_are_stacked_for_the_cores_of_the_cluster_and_a_lost_stack_goes_on_alone(
+    told: dict[str, Any],
+) -> None:
+    assert told["lanes"] == [2, 2]  # four units, two nodes of a core
+    assert told["stacked"] == told["alone"]
+    assert told["lost stack"] == {"lanes": [4], "attempts": 2}
+    assert told["from a lost stack"] == told["alone"]

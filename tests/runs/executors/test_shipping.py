@@ -12,11 +12,13 @@ from rewardsmith.envs import toy
 from rewardsmith.errors import ConfigError, SandboxUnavailable, TrainingError
 from rewardsmith.runs.executors.shipping import (
     RESULTS,
+    bundle,
     lay_out,
     order_parcel,
     pack,
     result_parcel,
     take_in,
+    unbundle,
     unpack,
 )
 from rewardsmith.runs.records import Unit
@@ -89,6 +91,30 @@ def parcel(listed: Any, content: bytes = b"") -> bytes:
 def test_what_is_no_parcel_of_the_expected_files_is_refused(hostile: Any) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  (whatever is wrong, it is told as one kind)
         unpack(hostile, ANY)
+
+
+@given(st.lists(st.binary(max_size=50), max_size=12))
+def test_what_was_bundled_comes_apart_in_its_order(parcels: list[bytes]) -> None:
+    assert unbundle(bundle(parcels)) == parcels
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        None,
+        b"",
+        pack({"1": b"x"}),
+        pack({"1": b"x", "0": b"y"}),
+        pack({"0": b"x", "2": b"y"}),
+        pack({"00": b"x"}),
+        pack({"0": b"x", "\u0661": b"y"}),
+        pack({"unit.json": b"x"}),
+        parcel([["0", 1], ["0", 1]], b"xy"),
+    ],
+)
+def test_what_is_no_bundle_is_refused(hostile: Any) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  (whatever is wrong, it is told as one kind)
+        unbundle(hostile)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from rewardsmith.envs import toy
 from rewardsmith.errors import ConfigError, RewardsmithError, TrainingError
+from rewardsmith.runs.executors.stacks import Job
 from rewardsmith.runs.executors.trips import Carrier, Outcome, Trip, carried
 from rewardsmith.runs.records import TrainingReport, Unit
 from rewardsmith.runs.training import files
@@ -14,8 +15,21 @@ from rewardsmith.runs.whole import write_whole
 LOST, WRONG = TrainingError("lost on the way"), ConfigError("no such place")
 
 
-def unit(name: str) -> Unit:
-    return Unit(id=name, task=toy.tasks()[0], program=None, trainer="toy", hyperparams={},
+class Stacked:
+    """A trainer that can stack, for those who only look at what it is."""
+
+    def train(self, order: Any, reward: Any, watch: Any) -> Any:
+        raise AssertionError("not to be called here")
+
+    def train_stack(self, lanes: Any) -> Any:
+        raise AssertionError("not to be called here")
+
+
+stacked = Stacked()
+
+
+def unit(name: str, trainer: str = "toy") -> Unit:
+    return Unit(id=name, task=toy.tasks()[0], program=None, trainer=trainer, hyperparams={},
                 seed=1, steps=9, eval_seeds=(1,))  # fmt: skip
 
 
@@ -26,32 +40,42 @@ def report(name: str) -> TrainingReport:
 class Script:
     """A carrier whose trips end, the latest first, as its script says: one error per attempt."""
 
-    def __init__(self, **errors: Sequence[RewardsmithError]) -> None:
-        self.errors = errors
+    def __init__(self, free: int | None = None, **errors: Sequence[RewardsmithError]) -> None:
+        self.free, self.errors = free, errors
         self.sent: list[tuple[str, int]] = []
         self.most = 0
         self.cancelled: list[str] = []
 
+    def places(self) -> int | None:
+        return self.free
+
     def send(self, trip: Trip) -> int:
-        self.sent.append((trip.unit.id, trip.attempt))
+        self.sent.append((units_of(trip), trip.attempt))
         return len(self.sent)
 
-    def ended(self, away: Sequence[Trip]) -> list[tuple[Trip, Outcome]]:
+    def ended(self, away: Sequence[Trip]) -> list[tuple[Trip, Sequence[Outcome]]]:
         self.most = max(self.most, len(away))
         trip = max(away, key=lambda t: t.ticket)
-        errors = self.errors.get(trip.unit.id, ())
-        if trip.attempt <= len(errors):
-            return [(trip, errors[trip.attempt - 1])]
-        return [(trip, report(trip.unit.id))]
+        return [(trip, [self._came_of(job, trip.attempt) for job in trip.jobs])]
+
+    def _came_of(self, job: Job, attempt: int) -> Outcome:
+        errors = self.errors.get(job[0].id, ())
+        return errors[attempt - 1] if attempt <= len(errors) else report(job[0].id)
 
     def cancel(self, trip: Trip) -> None:
-        self.cancelled.append(trip.unit.id)
+        self.cancelled.append(units_of(trip))
 
 
-def run(folder: Path, carrier: Carrier, names: str = "abc", **changes: Any) -> Any:
-    jobs = [(unit(name), folder / name) for name in names]
-    said: list[Any] = []
-    options: dict[str, Any] = {"workers": None, "attempts": 3, "say": said.append} | changes
+def units_of(trip: Trip) -> str:
+    return "".join(unit.id for unit, _ in trip.jobs)
+
+
+def run(
+    folder: Path, carrier: Carrier, names: str = "abc", trainer: str = "toy", **changes: Any
+) -> Any:
+    jobs = [(unit(name, trainer), folder / name) for name in names]
+    plain: dict[str, Any] = {"workers": None, "attempts": 3, "stack": 8, "say": lambda trips: None}
+    options = plain | changes
     return carried(jobs, lambda: carrier, **options)
 
 
@@ -103,7 +127,7 @@ def test_finished_units_are_answered_without_a_carrier(tmp_path: Path) -> None:
     def none() -> Carrier:
         raise AssertionError("nothing is to be sent")
 
-    found = carried(jobs, none, workers=1, attempts=1, say=print)
+    found = carried(jobs, none, workers=1, attempts=1, stack=8, say=print)
     assert [u.id for u, _ in found] == ["a", "b"]
 
 
@@ -119,7 +143,60 @@ def test_who_looks_on_is_told_what_is_under_way_and_for_which_time(tmp_path: Pat
     said: list[list[tuple[str, int]]] = []
 
     def say(trips: Sequence[Trip]) -> None:
-        said.append([(trip.unit.id, trip.attempt) for trip in trips])
+        said.append([(units_of(trip), trip.attempt) for trip in trips])
 
     list(run(tmp_path, Script(b=[LOST]), "ab", say=say))
     assert said == [[("a", 1), ("b", 2)], [("a", 1)], []]
+
+
+STACKED = f"{__name__}:stacked"
+
+
+@pytest.mark.parametrize(
+    ("free", "options", "sent"),
+    [
+        (2, {}, ["ab", "cd"]),
+        (1, {}, ["abcd"]),
+        (1, {"stack": 3}, ["ab", "cd"]),
+        (1, {"stack": 1}, ["a", "b", "c", "d"]),
+        (9, {}, ["a", "b", "c", "d"]),
+        (9, {"workers": 2}, ["ab", "cd"]),
+        (None, {"workers": 1}, ["abcd"]),
+        (None, {}, ["a", "b", "c", "d"]),
+    ],
+)
+def test_units_go_in_as_many_stacks_as_there_are_places(
+    free: int | None, options: dict[str, Any], sent: list[str], tmp_path: Path
+) -> None:
+    script = Script(free)
+    assert {u.id for u, _ in run(tmp_path, script, "abcd", STACKED, **options)} == set("abcd")
+    assert [names for names, _ in script.sent] == sent
+
+
+def test_units_of_a_trainer_that_does_not_stack_go_alone(tmp_path: Path) -> None:
+    script = Script(1)
+    list(run(tmp_path, script, "ab"))
+    assert [names for names, _ in script.sent] == ["a", "b"]
+
+
+def test_what_a_stack_leaves_goes_on_alone_whatever_the_stack_said_of_it(tmp_path: Path) -> None:
+    script = Script(1, a=[LOST], c=[WRONG])
+    assert [u.id for u, _ in run(tmp_path, script, "abcd", STACKED)] == ["b", "d", "c", "a"]
+    assert script.sent == [("abcd", 1), ("a", 2), ("c", 2)]
+
+
+def test_a_lost_stack_is_not_the_last_attempt(tmp_path: Path) -> None:
+    script, found = Script(1, a=[LOST], b=[LOST] * 9), []
+    running = run(tmp_path, script, "ab", STACKED, attempts=1)
+    with pytest.raises(TrainingError, match=r"1 unit\(s\) came to no report"):
+        found.extend(running)
+    assert [u.id for u, _ in found] == ["a"]
+    assert script.sent == [("ab", 1), ("a", 2), ("b", 2)]
+
+
+def test_leaving_early_cancels_a_stack_as_a_whole(tmp_path: Path) -> None:
+    script = Script(2)
+    running = run(tmp_path, script, "abcd", STACKED)
+    next(running)
+    running.close()
+    assert script.cancelled == ["ab"]
