@@ -1,13 +1,16 @@
 """Measures how the Ray executor scales: the same units on clusters of one core per node.
 
     python benchmarks/cluster.py --nodes 1 2 --units 8 --json
+    python benchmarks/cluster.py --trainer fast --units 16 --steps 200000 --stacks 1 8 --json
 
 All nodes are processes of this machine, so more of them than cores say nothing. Every cluster gets
 a first unit per node before the clock starts, since a node's first task starts its Python. The
-efficiency is units per second and node, as a part of that of the smallest cluster.
+efficiency is units per second and node, as a part of that of the first row: so many units to a
+task at most (``--stacks``), and so many nodes.
 """
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -44,7 +47,7 @@ def units_of(env: str, trainer: str, steps: int, count: int) -> list[Unit]:
     ]
 
 
-def measured(nodes: int, units: list[Unit], folder: Path) -> dict[str, Any]:
+def measured(nodes: int, stack: int, units: list[Unit], folder: Path) -> dict[str, Any]:
     """Runs the units on a new cluster of so many nodes; returns what it took."""
     import ray
     from ray.cluster_utils import Cluster
@@ -55,7 +58,7 @@ def measured(nodes: int, units: list[Unit], folder: Path) -> dict[str, Any]:
         for _ in range(nodes):
             cluster.add_node(num_cpus=1, **quiet)
         cluster.wait_for_nodes()
-        executor = Ray(address=cluster.address)
+        executor = Ray(address=cluster.address, stack=stack)
         warm = [unit.model_copy(update={"id": f"warm{unit.seed}"}) for unit in units[:nodes]]
         list(executor.run([(unit, folder / unit.id) for unit in warm]))
         begin = time.perf_counter()
@@ -65,7 +68,7 @@ def measured(nodes: int, units: list[Unit], folder: Path) -> dict[str, Any]:
         ray.shutdown()
         cluster.shutdown()
     cpu_s = sum(report.cpu_s for report in reports)
-    return {"nodes": nodes, "units": len(reports), "wall_s": wall_s, "cpu_s": cpu_s,
+    return {"nodes": nodes, "stack": stack, "units": len(reports), "wall_s": wall_s, "cpu_s": cpu_s,
             "units_per_s": len(reports) / wall_s}  # fmt: skip
 
 
@@ -81,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="How the Ray executor scales.")
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--units", type=int, default=8)
+    parser.add_argument("--stacks", type=int, nargs="+", default=[8], help="units to a task")
     parser.add_argument("--env", default="Hopper-v5")
     parser.add_argument("--trainer", default="ppo")
     parser.add_argument("--steps", type=int, default=20_000, help="env steps of each unit")
@@ -89,9 +93,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     units = units_of(options.env, options.trainer, options.steps, options.units)
     rows = []
-    for nodes in options.nodes:
+    for stack, nodes in itertools.product(options.stacks, options.nodes):
         with tempfile.TemporaryDirectory(prefix="cluster-") as folder:
-            rows.append(measured(nodes, units, Path(folder)))
+            rows.append(measured(nodes, stack, units, Path(folder)))
     rows = with_efficiency(rows)
     if options.json:
         command = ["python", "benchmarks/cluster.py", *(arguments or sys.argv[1:])]
@@ -99,9 +103,10 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(json.dumps(document, indent=1) + "\n")
         return 0
     for row in rows:
+        where = f"{row['nodes']} nodes, stacks of {row['stack']}"
+        took = f"{row['wall_s']:.1f} s ({row['cpu_s']:.1f} core-s)"
         sys.stdout.write(
-            f"{row['nodes']} nodes: {row['units']} units in {row['wall_s']:.1f} s "
-            f"({row['cpu_s']:.1f} core-s), efficiency {row['efficiency']:.2f}\n"
+            f"{where}: {row['units']} units in {took}, efficiency {row['efficiency']:.2f}\n"
         )
     return 0
 

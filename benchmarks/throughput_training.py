@@ -41,7 +41,8 @@ from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 
 ENVS = ("HalfCheetah-v5", "Hopper-v5", "Ant-v5")
 BATCH, PRESET_BATCH = 64, 128  # Stable-Baselines3's default, and that of the presets
-SB3_ROLLOUTS, FAST_ROLLOUTS = 3, 11
+SB3_ROLLOUTS = 3
+FAST_ROLLOUTS = {1: 11, 8: 6}  # by lanes; the first is not counted
 FIRST_AUDIT, AUDIT_FACTOR = 8, 8  # calls after which a reward is audited
 AUDIT_QUESTIONS = 12  # more than an audit asks of a program without memory
 SIZES = ((1, 8), (2, 8), (4, 8), (8, 8), (1, 64), (8, 64))  # lanes, environments of each
@@ -108,7 +109,7 @@ class Marks(Unwatched):
 
 @dataclass
 class Asked:
-    """A reward source that measures its audited call, and the one after it; keeps some steps."""
+    """A reward source that measures its audited call, and the one after it; keeps the last."""
 
     source: RewardSource
     calls: int = 0
@@ -118,9 +119,9 @@ class Asked:
     def rewards(self, steps: Steps, *, carry: bool = False) -> RewardBatch | Failure:
         """Returns the source's answer."""
         self.calls += 1
+        self.steps = steps
         if self.calls not in (FIRST_AUDIT, FIRST_AUDIT + 1):
             return self.source.rewards(steps, carry=carry)
-        self.steps = steps
         begin = ended_cpu_s()
         answer = self.source.rewards(steps, carry=carry)
         self.taken.append(ended_cpu_s() - begin)
@@ -132,8 +133,8 @@ class Asked:
 
     @property
     def counted_s(self) -> float:
-        """What of the audit the clocks of this process have seen, in processor seconds."""
-        return self.taken[0] - self.taken[1]
+        """What of an audit the clocks of this process have seen, in processor seconds."""
+        return self.taken[0] - self.taken[1] if self.taken else 0.0
 
 
 def audit_cost_s(program: str, spec: EnvSpec, steps: Steps) -> float:
@@ -192,7 +193,7 @@ class Fast:
     def __init__(self, task: Task, batch: int, lanes: int) -> None:
         self._task = task
         self._params = _params(task, batch)
-        self._lanes = lanes
+        self._lanes, self._rollouts = lanes, FAST_ROLLOUTS[lanes]
         self._rollout = self._params["n_envs"] * self._params["n_steps"]
         found = find_trainer("fast")
         assert isinstance(found, StackTrainer)
@@ -203,7 +204,7 @@ class Fast:
     def turn(self) -> Turn:
         """Trains a stack from the start of its workers to the end."""
         begin = Moment.now()
-        steps = FAST_ROLLOUTS * self._rollout
+        steps = self._rollouts * self._rollout
         marks = Marks(steps)
         with ExitStack() as stack:
             sources = [self._source(stack) for _ in range(self._lanes)]
@@ -238,8 +239,8 @@ class Fast:
         return default_steps(self._task.env.id, "fast")
 
     def _turn(self, begin: Moment, first: Moment, last: Moment, counted_s: float) -> Turn:
-        steps = (FAST_ROLLOUTS - 1) * self._rollout * self._lanes
-        # The audit on the way is taken out; as many come in as so many steps bring on average.
+        steps = (self._rollouts - 1) * self._rollout * self._lanes
+        # An audit on the way is taken out; as many come in as so many steps bring on average.
         audits = audits_of(self._length // self._rollout) * steps / self._length
         audit_s = self._audit_s or 0.0
         measured = _slice(first, last, steps, audits * audit_s - counted_s)
