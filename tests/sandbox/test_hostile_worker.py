@@ -289,12 +289,12 @@ def test_a_frame_that_comes_byte_by_byte_is_cut_off() -> None:
     def drip(request: dict[str, Any], descriptor: int, region: mmap) -> None:
         for byte in b"\x40\x00\x00\x00" + b" " * 60:
             os.write(descriptor, bytes([byte]))
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     began = time.monotonic()
     with _client(_on_call(drip), call_s=0.2) as client:
         failure = client.rewards(STEPS)
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 5.0  # all of the frame would take 6
     assert isinstance(failure, Failure)
     assert failure.kind == "stalled"
 

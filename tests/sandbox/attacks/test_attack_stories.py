@@ -105,7 +105,7 @@ def test_no_descriptor_but_the_protocols_is_inherited(
 
 
 def test_a_slow_reward_is_told_how_slow_it_is(backend: Backend, record: Record) -> None:
-    slow = "def compute_reward(height):\n    sum(range(10**6))\n    return height, {}\n"
+    slow = "def compute_reward(height):\n    sum(range(4 * 10**6))\n    return height, {}\n"
     with _client(slow, backend, total_s=0.5) as client:
         answers = [client.rewards(STEPS) for _ in range(99)]
     failure = answers[-1]
