@@ -1,7 +1,8 @@
-"""Judges a policy in a fresh process: ``python -m rewardsmith.runs.training.evaluate FOLDER``.
+"""Judges policies in a fresh process: ``python -m rewardsmith.runs.training.evaluate FOLDER ...``.
 
-It is given the weights and a `Judging` alone. It has never held a reward program, and nothing that
-it writes comes from one: fitness is what trusted code makes of the simulator's state.
+Each folder holds weights and a `Judging`, and that is all it is given. It has never held a reward
+program, and nothing that it writes comes from one: fitness is what trusted code makes of the
+simulator's state.
 """
 
 import sys
@@ -79,16 +80,17 @@ def _none(observation: object) -> object:
 
 
 def main() -> int:
-    """Runs `evaluate` on the folder given; returns the exit code."""
+    """Runs `evaluate` on the folders given; returns the exit code of the last that failed, or 0."""
     die_with_parent()
     forget_secrets()
-    folder = Path(sys.argv[1])
-    try:
-        evaluate(folder)
-    except RewardsmithError as error:
-        write_error(folder, error)
-        return error.exit_code
-    return 0
+    code = 0
+    for folder in map(Path, sys.argv[1:]):
+        try:
+            evaluate(folder)
+        except RewardsmithError as error:
+            write_error(folder, error)
+            code = error.exit_code
+    return code
 
 
 if __name__ == "__main__":

@@ -5,12 +5,9 @@ report is left alone; one without is started over, so that a killed job can simp
 """
 
 import contextlib
-import os
 import resource
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
@@ -20,13 +17,14 @@ import numpy as np
 
 from rewardsmith.envs.collect import concat
 from rewardsmith.envs.step import Episode
-from rewardsmith.errors import ConfigError, RewardsmithError, TrainingError
+from rewardsmith.errors import ConfigError, RewardsmithError
 from rewardsmith.runs.records import EpisodeSummary, TrainingReport, Unit
 from rewardsmith.runs.training import files
 from rewardsmith.runs.training.curve import CurveWatch
 from rewardsmith.runs.training.gating import visible
-from rewardsmith.runs.training.judging import Judgement, Judging
-from rewardsmith.runs.training.lifetime import die_with_parent, forget_secrets, job_environment
+from rewardsmith.runs.training.judges import judged
+from rewardsmith.runs.training.judging import Judgement
+from rewardsmith.runs.training.lifetime import die_with_parent, forget_secrets
 from rewardsmith.runs.training.policy import save_policy
 from rewardsmith.runs.training.presets import hyperparams
 from rewardsmith.runs.training.reward_sources import MeteredReward, open_reward
@@ -105,24 +103,51 @@ def reported(
 
     None stands for no training at all: the random policy is judged.
     """
-    common = {"unit": unit.id, "seed": unit.seed, "earlier_steps": watch.earlier}
-    if outcome is not None:
-        failure = outcome if isinstance(outcome, Failure) else reward.verdict()
-        if isinstance(outcome, Failure) or failure is not None:
-            curve = tuple(watch.points)
-            return TrainingReport(**common, steps=watch.steps, failure=failure, curve=curve)
-        save_policy(outcome.policy, folder)
-        _keep(unit, folder, watch)
+    failed = None if outcome is None else settled(unit, folder, reward, watch, outcome)
+    if failed is not None:
+        return failed
     watch.stage("judging")
-    judgement = _judged(unit, folder)
+    steps = outcome.steps if isinstance(outcome, Trained) else 0
+    return judged_report(unit, folder, reward, watch, judged(unit, folder), steps)
+
+
+def settled(
+    unit: Unit, folder: Path, reward: MeteredReward, watch: CurveWatch, outcome: Trained | Failure
+) -> TrainingReport | None:
+    """Returns the report of a training that failed, its last audit included.
+
+    If it did not, its policy and its checkpoint are left in the folder, and None is returned.
+    """
+    failure = outcome if isinstance(outcome, Failure) else reward.verdict()
+    if isinstance(outcome, Failure) or failure is not None:
+        curve = tuple(watch.points)
+        return TrainingReport(**_of(unit, watch), steps=watch.steps, failure=failure, curve=curve)
+    save_policy(outcome.policy, folder)
+    _keep(unit, folder, watch)
+    return None
+
+
+def judged_report(
+    unit: Unit,
+    folder: Path,
+    reward: MeteredReward,
+    watch: CurveWatch,
+    judgement: Judgement,
+    steps: int,
+) -> TrainingReport:
+    """Returns the report of a policy that was judged, with the reward's returns of its episodes."""
     episodes = with_returns(judgement, load_episodes(folder / files.TRAJECTORIES), reward, unit)
     watch.stage("done")
     return TrainingReport(
-        **common,
-        steps=outcome.steps if isinstance(outcome, Trained) else 0,
+        **_of(unit, watch),
+        steps=steps,
         curve=tuple(watch.points),
         **(judgement.model_dump() | {"episodes": episodes}),
     )
+
+
+def _of(unit: Unit, watch: CurveWatch) -> dict[str, Any]:
+    return {"unit": unit.id, "seed": unit.seed, "earlier_steps": watch.earlier}
 
 
 def _train(unit: Unit, folder: Path, reward: RewardSource, watch: CurveWatch) -> Trained | Failure:
@@ -164,36 +189,6 @@ def _keep(unit: Unit, folder: Path, watch: CurveWatch) -> None:
     if not any(checkpoint.iterdir()):
         raise ConfigError(f"{unit.id}: the trainer {unit.trainer!r} leaves no checkpoints")
     watch.keep(checkpoint)
-
-
-def _judged(unit: Unit, folder: Path) -> Judgement:
-    """Has a fresh process judge the policy; this one has been told rewards, that one never is."""
-    judging = Judging(
-        task=unit.task,
-        eval_seeds=unit.eval_seeds,
-        random_seed=unit.seed if unit.steps == 0 else None,
-    )
-    write_whole(folder / files.JUDGING, judging.model_dump_json().encode())
-    command = [sys.executable, "-P", "-m", "rewardsmith.runs.training.evaluate", str(folder)]
-    with _child(command) as process:
-        code = process.wait()
-    if code != 0:
-        error = files.read_json(folder / files.ERROR) or {}
-        raise TrainingError(
-            f"{unit.id}: judging ended with {code}: {error.get('text', 'no word of why')}"
-        )
-    return Judgement.model_validate_json((folder / files.EVALUATION).read_bytes())
-
-
-@contextlib.contextmanager
-def _child(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, env=job_environment(os.environ), stdin=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
 
 
 def with_returns(

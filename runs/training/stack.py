@@ -12,10 +12,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rewardsmith.errors import ConfigError, RewardsmithError, TrainingError
-from rewardsmith.runs.records import Unit
+from rewardsmith.runs.records import TrainingReport, Unit
 from rewardsmith.runs.training import files
 from rewardsmith.runs.training.curve import CurveWatch
-from rewardsmith.runs.training.job import check, cpu_seconds, order_of, reported, written
+from rewardsmith.runs.training.job import (
+    check,
+    cpu_seconds,
+    judged_report,
+    order_of,
+    settled,
+    written,
+)
+from rewardsmith.runs.training.judges import judged, judged_together
+from rewardsmith.runs.training.judging import Judgement
 from rewardsmith.runs.training.lifetime import die_with_parent, forget_secrets
 from rewardsmith.runs.training.reward_sources import MeteredReward, open_reward
 from rewardsmith.runs.training.trainers import Lane, Order, StackTrainer, Trained, find_trainer
@@ -37,6 +46,16 @@ class _Place:
         return Lane(self.order, self.reward, self.watch)
 
 
+@dataclass(frozen=True)
+class _End:
+    """What the training of a lane came to: a policy that is left to be judged, unless it failed."""
+
+    place: _Place
+    steps: int = 0
+    report: TrainingReport | None = None
+    error: RewardsmithError | None = None
+
+
 def run_stack(folders: Sequence[Path]) -> list[RewardsmithError]:
     """Trains and judges the units of the folders; returns what kept lanes from a report.
 
@@ -54,9 +73,11 @@ def run_stack(folders: Sequence[Path]) -> list[RewardsmithError]:
         outcomes = _trainer(places).train_stack([place.lane for place in places])
         if len(outcomes) != len(places):
             raise TrainingError(f"{len(places)} lanes were trained, and {len(outcomes)} came back")
+        ends = [_end(place, outcome) for place, outcome in zip(places, outcomes, strict=True)]
+        judgements = _judgements(ends)
         # Each lane's part of what all of them took together.
         shares = (time.monotonic() - begin) / len(places), cpu_seconds() / len(places)
-        told = [_finish(p, outcome, shares) for p, outcome in zip(places, outcomes, strict=True)]
+        told = [_finish(end, judgements.get(end.place.unit.id), shares) for end in ends]
     return [error for error in told if error is not None]
 
 
@@ -85,19 +106,45 @@ def _common(order: Order) -> Order:
     return replace(order, seed=0, logs=None, resume=resume, checkpoint=checkpoint)
 
 
-def _finish(
-    place: _Place, outcome: Trained | Failure, shares: tuple[float, float]
-) -> RewardsmithError | None:
-    """Judges one lane and leaves its report; returns what went wrong, which stays this lane's."""
-    begin, cpu_s = time.monotonic(), cpu_seconds()
+def _end(place: _Place, outcome: Trained | Failure) -> _End:
     try:
-        report = reported(place.unit, place.folder, place.reward, place.watch, outcome)
+        failed = settled(place.unit, place.folder, place.reward, place.watch, outcome)
+    except RewardsmithError as error:
+        return _End(place, error=error)
+    return _End(place, outcome.steps if isinstance(outcome, Trained) else 0, failed)
+
+
+def _judgements(ends: Sequence[_End]) -> dict[str, Judgement]:
+    """Has all policies that are to be judged judged by one process, which starts but once."""
+    left = [end.place for end in ends if end.report is None and end.error is None]
+    for place in left:
+        place.watch.stage("judging")
+    return judged_together([(place.unit, place.folder) for place in left]) if left else {}
+
+
+def _finish(
+    end: _End, judgement: Judgement | None, shares: tuple[float, float]
+) -> RewardsmithError | None:
+    """Leaves the report of one lane; returns what went wrong, which stays this lane's."""
+    begin, cpu_s, place = time.monotonic(), cpu_seconds(), end.place
+    try:
+        report = _report(end, judgement)
     except RewardsmithError as error:
         files.write_error(place.folder, error)
         return error
     wall_s, cpu_s = time.monotonic() - begin + shares[0], cpu_seconds() - cpu_s + shares[1]
     written(place.folder, report, place.reward, wall_s=wall_s, cpu_s=cpu_s)
     return None
+
+
+def _report(end: _End, judgement: Judgement | None) -> TrainingReport:
+    if end.error is not None:
+        raise end.error
+    if end.report is not None:
+        return end.report
+    place = end.place
+    known = judgement or judged(place.unit, place.folder)
+    return judged_report(place.unit, place.folder, place.reward, place.watch, known, end.steps)
 
 
 def main() -> int:

@@ -121,3 +121,37 @@ def test_rungs_go_on_in_stacks(tmp_path: Path) -> None:
         assert ends[1] is not None
         assert ends[0].fitness == ends[1].fitness
         assert ends[0].steps == ends[1].steps
+
+
+PID = """
+import os, pathlib
+
+def fitness(episode):
+    with pathlib.Path({place!r}, "pids").open("a") as file:
+        file.write(f"{{os.getpid()}}\\n")
+    if episode.seed == {odd}:
+        raise SystemExit(9)
+    return 1.0
+"""
+
+
+@pytest.mark.parametrize("odd", [None, 7])
+def test_one_process_judges_all_lanes_and_one_more_each_that_it_leaves(
+    odd: int | None, tmp_path: Path
+) -> None:
+    (tmp_path / "fit.py").write_text(PID.format(place=str(tmp_path), odd=odd))
+    task = replace(TASK, fitness=str(tmp_path / "fit.py"))
+    work = [
+        unit(name, "broken", seed=i, task=task, eval_points=0, eval_seeds=(6 + i,))
+        for i, name in enumerate("abcd")
+    ]
+    errors = run_stack(laid(tmp_path, *work))
+    judged = [files.finished(tmp_path / u.id, u) is not None for u in work]
+    pids = (tmp_path / "pids").read_text().split()
+    if odd is None:
+        assert (errors, judged) == ([], [True] * 4)  # the first has failed, and is not judged
+        assert (len(pids), len(set(pids))) == (3, 1)
+    else:
+        assert len(errors) == 1
+        assert judged == [True, False, True, True]
+        assert (len(pids), len(set(pids))) == (4, 4)
