@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rewardsmith.agent.evidence.probes import ledger, refused, values_on
-from rewardsmith.agent.evidence.starc import GAMMA
 from rewardsmith.agent.evidence.stored import Stored
-from rewardsmith.agent.shaping import Wish, reward_source
+from rewardsmith.agent.shaping import Wish, preset_gamma, reward_source
 from rewardsmith.agent.single import contract_check, read_text
 from rewardsmith.agent.walls import announce
 from rewardsmith.envs.registry import find_task
@@ -102,11 +101,9 @@ def _probed(
     """Returns what the probes before training find, or how the program failed on the bank."""
     from rewardsmith.agent.evidence.gather import fresh_bank
     from rewardsmith.agent.evidence.suite import before_training
-    from rewardsmith.runs.training.presets import default_trainer, hyperparams
     from rewardsmith.sandbox.program import Parsed, parse
 
-    preset = hyperparams(default_trainer(task.env.id), task.env.id)
-    gamma = float(preset.get("gamma", GAMMA))
+    gamma = preset_gamma(task.env.id)
     stored = fresh_bank(task) if bank is None else bank
     opened = reward_source(
         report.source, report.shaping, env=task.env, gamma=gamma, sandbox=sandbox

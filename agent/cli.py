@@ -184,6 +184,7 @@ def plot(  # noqa: PLR0913  (one for each flag)
     fields: Annotated[
         str, typer.Option(help="what to vary: distance,joint_angles[1] (default: what moves it)")
     ] = "",
+    shaping: Annotated[str | None, typer.Option(help=SHAPING)] = None,
     run: Annotated[
         Path | None, typer.Option(help="a run, or the folder of train --out, that trained it")
     ] = None,
@@ -197,7 +198,7 @@ def plot(  # noqa: PLR0913  (one for each flag)
     """Draw a reward: slices over fields, components by outcome, shares over training."""
     from rewardsmith.agent.plotting import PlotRequest, plot_file
 
-    request = PlotRequest(file, env, card, fields, out, run, sandbox, yes)
+    request = PlotRequest(file, env, card, fields, out, run, sandbox, yes, shaping)
     facts, text = plot_file(request, view=_view())
     _print(facts, text, as_json)
     if facts["failure"] is not None:

@@ -26,6 +26,7 @@ from rewardsmith.runs.pictures import Finding, Pictures, Slice, Surface
 from rewardsmith.sandbox.failure import Failure
 from rewardsmith.sandbox.program import Parsed, RewardProgram, parse
 from rewardsmith.sandbox.reward import RewardSource
+from rewardsmith.sandbox.shaping import Shaping
 
 MOST_SLICES = 6
 MOST_AXES = 3  # whose pairs are drawn as surfaces
@@ -44,16 +45,23 @@ class _Subject:
 
 
 def pictures_of(
-    source: RewardSource, program: str, bank: Stored, task: Task, *, fields: str = ""
+    source: RewardSource,
+    program: str,
+    bank: Stored,
+    task: Task,
+    *,
+    fields: str = "",
+    shaping: Shaping | None = None,
 ) -> Pictures | Failure:
     """Returns the pictures of a reward, or what the program did wrong on one of the steps.
 
     Args:
-        source: the program in its worker.
+        source: the reward as it trains, the program in its worker.
         program: its text.
         bank: stored steps with at least one episode that a policy played.
         task: whose fields it reads.
         fields: what to vary, "distance,joint_angles[1]"; empty: what moves the total most.
+        shaping: what ``source`` makes of the program's answers, to be told.
 
     Raises:
         ConfigError: ``fields`` names what there is not, or what the program does not read.
@@ -90,7 +98,10 @@ def pictures_of(
         slices=tuple(slices[k] for k in order),
         surfaces=surfaces,
         histograms=histograms_of(values, bank),
-        findings=tuple(_overall(values.total[rows], still, faint, parsed)),
+        findings=(
+            *_shaped(shaping),
+            *_overall(values.total[rows], still, faint, parsed),
+        ),
     )
 
 
@@ -122,6 +133,14 @@ def _spread(total: FloatArray) -> float:
     """Returns the unit of all sizes: the total's standard deviation, 1 where it is constant."""
     std = float(total.std())
     return std if std > 1e-9 * max(1.0, float(np.abs(total).max())) else 1.0
+
+
+def _shaped(shaping: Shaping | None) -> Iterator[Finding]:
+    if shaping is None:
+        return
+    text = f"the total is what trains, shaped by {shaping.text}; components are the program's own"
+    gates = "; what is gated counts, as after enough successes" if shaping.gates else ""
+    yield Finding(kind="shaped", text=text + gates)
 
 
 def _overall(

@@ -1,13 +1,15 @@
 """``rewardsmith plot``: the pictures of one reward that somebody wrote, as a page and numbers."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rewardsmith.agent.evidence.gather import fresh_bank
 from rewardsmith.agent.picturing import pictures_of
-from rewardsmith.agent.single import read_text, recorded_steps
+from rewardsmith.agent.shaping import Wish, preset_gamma, reward_source
+from rewardsmith.agent.single import contract_check, read_text
 from rewardsmith.agent.trained import Trained, trained_with, with_trained
 from rewardsmith.agent.walls import announce
 from rewardsmith.envs.registry import find_task
@@ -15,6 +17,7 @@ from rewardsmith.envs.task import Task
 from rewardsmith.errors import ConfigError
 from rewardsmith.runs.component_shares import component_shares
 from rewardsmith.runs.pictures import Finding, Pictures
+from rewardsmith.sandbox.check import CheckReport
 from rewardsmith.sandbox.failure import Failure
 
 View = Callable[..., None]
@@ -34,6 +37,7 @@ class PlotRequest:
     run: Path | None = None
     sandbox: str = "auto"
     yes: bool = False
+    shaping: str | None = None  # None: as the program's own mark says
 
     @property
     def page(self) -> Path:
@@ -52,31 +56,35 @@ def plot_file(request: PlotRequest, *, view: View) -> tuple[Facts, str]:
         SandboxUnavailable: this machine cannot confine reward code.
         StoreError: the page cannot be written.
     """
-    from rewardsmith.sandbox.check import check
-
     if request.page.suffix != ".html":
         raise ConfigError(f"--out {request.page}: a file that ends in .html is wanted")
     task = find_task(request.env, card=request.card)
     source = read_text(request.file)
     announce(request.sandbox, view, yes=request.yes)
-    report = check(source, task.env, recorded_steps(task), sandbox=request.sandbox)
+    report = contract_check(source, task, Wish(request.shaping, sandbox=request.sandbox))
     if report.failure is not None:
         return _failed(request, report.failure)
     trained = Trained()
     if request.run is not None:
         trained = trained_with(request.run, task.env.id, source, report.source)
-    found = _drawn(request, task, report.source, trained)
+    found = _drawn(request, task, report, trained)
     if isinstance(found, Failure):
         return _failed(request, found)
     return _written(request, found, source)
 
 
-def _drawn(request: PlotRequest, task: Task, program: str, trained: Trained) -> Pictures | Failure:
-    from rewardsmith.sandbox.client import RewardClient
-
-    bank = with_trained(fresh_bank(task, rows=ROWS), trained)
-    with RewardClient(program, task.env, sandbox=request.sandbox) as source:
-        found = pictures_of(source, program, bank, task, fields=request.fields)
+def _drawn(
+    request: PlotRequest, task: Task, report: CheckReport, trained: Trained
+) -> Pictures | Failure:
+    bank, shaping = with_trained(fresh_bank(task, rows=ROWS), trained), report.shaping
+    gamma = preset_gamma(task.env.id)
+    opened = reward_source(
+        report.source, shaping, env=task.env, gamma=gamma, sandbox=request.sandbox
+    )
+    with closing(opened) as source:
+        found = pictures_of(
+            source, report.source, bank, task, fields=request.fields, shaping=shaping
+        )
     if isinstance(found, Failure):
         return found
     shares = (component_shares(reports, label) for label, reports in trained.groups)

@@ -10,7 +10,6 @@ from rewardsmith.agent.evidence.agreement import human_probe
 from rewardsmith.agent.evidence.duplicates import starc_probe
 from rewardsmith.agent.evidence.gather import gathered
 from rewardsmith.agent.evidence.probes import Probe
-from rewardsmith.agent.evidence.starc import GAMMA
 from rewardsmith.agent.evidence.suite import before_training
 from rewardsmith.agent.inspecting import Inspector, Probes
 from rewardsmith.agent.interview import Answer
@@ -53,7 +52,7 @@ def examiners_of(
         recorded: a run whose record is taken instead of asking any probe.
     """
     task, records = recipe.task, Inspections(store, recorded=recorded)
-    gamma = float(recipe.hyperparams.get("gamma", GAMMA))
+    gamma = recipe.gamma
     opened = partial(reward_of, env=task.env, gamma=gamma, sandbox=config.confinement)
     goals = partial(goals_of, env=task.env, sandbox=config.confinement)
     left = Aftermath(task, bank, store.job_path, opened=opened, goals=goals)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewardsmith.agent.budget import Ledger
+from rewardsmith.agent.evidence.starc import GAMMA
 from rewardsmith.agent.halving import ladder
 from rewardsmith.agent.seeds import Group, eval_seeds, training_seed
 from rewardsmith.envs.task import Task
@@ -31,6 +32,11 @@ class Recipe:
     eval_episodes: int
     sandbox: str
     device: str
+
+    @property
+    def gamma(self) -> float:
+        """The discount per step that its trainings learn with."""
+        return float(self.hyperparams.get("gamma", GAMMA))
 
     def units(
         self, name: str, program: str | None, group: Group, count: int, **changes: Any

@@ -1,11 +1,14 @@
 """Keeps the numbers behind the pictures of a run's best rewards, while it has its sandbox."""
 
 from collections.abc import Callable
+from contextlib import closing
 
+from rewardsmith.agent.choices import recipe_of
 from rewardsmith.agent.config import RunConfig
 from rewardsmith.agent.evidence.gather import gathered
 from rewardsmith.agent.evidence.stored import Stored
 from rewardsmith.agent.picturing import pictures_of
+from rewardsmith.agent.probing import reward_of
 from rewardsmith.envs.task import Task
 from rewardsmith.errors import RewardsmithError
 from rewardsmith.runs.bank import Bank
@@ -13,8 +16,8 @@ from rewardsmith.runs.pictures import Pictures
 from rewardsmith.runs.records import Candidate
 from rewardsmith.runs.report_pictures import pictured
 from rewardsmith.runs.store import RunStore, write_durably
-from rewardsmith.sandbox.client import RewardClient
 from rewardsmith.sandbox.failure import Failure
+from rewardsmith.sandbox.reward import RewardSource
 
 View = Callable[..., None]
 
@@ -27,10 +30,13 @@ def keep_pictures(store: RunStore, config: RunConfig, view: View) -> None:
     """
     missing = [c for c in pictured(store.state()) if not store.pictures_path(c.id).exists()]
     try:
-        bank = gathered(Bank(store.bank_path), store.task(), seed=config.seed) if missing else None
+        task = store.task()
+        bank = gathered(Bank(store.bank_path), task, seed=config.seed) if missing else None
+        gamma = recipe_of(task, config).gamma
         for candidate in missing:
             assert bank is not None
-            found = _drawn(candidate, bank, store.task(), config.confinement)
+            opened = reward_of(candidate, env=task.env, gamma=gamma, sandbox=config.confinement)
+            found = _drawn(candidate, opened, bank, task)
             if isinstance(found, Failure):
                 view("warning", text=f"no pictures of {candidate.id}: {found.text}")
             else:
@@ -40,7 +46,9 @@ def keep_pictures(store: RunStore, config: RunConfig, view: View) -> None:
         view("warning", text=f"no pictures of the best rewards: {error}")
 
 
-def _drawn(candidate: Candidate, bank: Stored, task: Task, sandbox: str) -> Pictures | Failure:
+def _drawn(
+    candidate: Candidate, opened: RewardSource, bank: Stored, task: Task
+) -> Pictures | Failure:
     assert candidate.program is not None
-    with RewardClient(candidate.program, task.env, sandbox=sandbox) as source:
-        return pictures_of(source, candidate.program, bank, task)
+    with closing(opened) as source:
+        return pictures_of(source, candidate.program, bank, task, shaping=candidate.shaping)

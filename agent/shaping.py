@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from rewardsmith.agent.config import BY_DESIGNER, RunConfig
+from rewardsmith.agent.evidence.starc import GAMMA
 from rewardsmith.envs.collect import concat
 from rewardsmith.envs.fitness import load_fitness
 from rewardsmith.envs.step import Episode, Steps
@@ -82,6 +83,13 @@ def goals_of(program: str, steps: Steps, *, env: EnvSpec, sandbox: str) -> Rewar
     with RewardClient(source, env, sandbox=sandbox) as client:
         found = SubgoalSource(client).rewards(steps)
     return found if isinstance(found, RewardBatch) else None
+
+
+def preset_gamma(env_id: str) -> float:
+    """Returns the discount per step that an environment's preset trains with, outside of a run."""
+    from rewardsmith.runs.training.presets import default_trainer, hyperparams
+
+    return float(hyperparams(default_trainer(env_id), env_id).get("gamma", GAMMA))
 
 
 def reward_source(

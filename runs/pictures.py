@@ -25,6 +25,7 @@ FindingKind = Literal[
     "alike",
     "larger",  # a component's share of the whole
     "unused",
+    "shaped",  # the total is made of the components by a shaping
 ]
 
 

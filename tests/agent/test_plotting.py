@@ -83,3 +83,33 @@ def test_with_a_run_the_page_shows_the_shares_over_its_training(
     found = Pictures.model_validate_json(out.with_suffix(".json").read_text())
     assert next(item.label for item in found.shares) == f"{best}, selection seeds"
     assert 'id="shares"' in out.read_text()
+
+
+SHAPED = "squash=clip(-0.5,-0.25)"
+
+
+def drawn(found: Pictures) -> list[float]:
+    """Every total that a line or a surface shows."""
+    lines = [value for item in found.slices for line in item.lines for value in line.total]
+    return [*lines, *(value for item in found.surfaces for row in item.total for value in row)]
+
+
+def test_a_shaped_reward_is_drawn_as_it_trains(reward: Path) -> None:
+    plain = Pictures.model_validate(plot("--json").document["pictures"])
+    asked = plot("--json", "--shaping", SHAPED).document
+    reward.write_text(f"# rewardsmith: {SHAPED}\n{GOOD}")
+    marked = plot("--json").document
+    for document in (asked, marked):
+        found = Pictures.model_validate(document["pictures"])
+        assert found.components == plain.components
+        assert found.findings[0].kind == "shaped"
+        assert SHAPED in found.findings[0].text
+        assert all(-0.5 <= value <= -0.25 for value in drawn(found))
+    assert all(finding.kind != "shaped" for finding in plain.findings)
+    assert min(drawn(plain)) < -0.5
+
+
+def test_a_shaping_that_is_misspelled_is_an_error(reward: Path) -> None:
+    done = plot("--shaping", "combine=geomaen")
+    assert done.code == 2
+    assert "geomean" in done.err
