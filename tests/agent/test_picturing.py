@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def bank() -> Stored:
     return bank_of(played)
 
 
-def drawn(bank: Stored, rule: Rule = near_and_slow, **options: str) -> Pictures:
+def drawn(bank: Stored, rule: Rule = near_and_slow, **options: Any) -> Pictures:
     found = pictures_of(Asked(rule), HEAD, bank, TASK, **options)
     assert isinstance(found, Pictures)
     return found
