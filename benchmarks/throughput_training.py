@@ -41,8 +41,7 @@ from rewardsmith.sandbox.reward import RewardBatch, RewardSource
 
 ENVS = ("HalfCheetah-v5", "Hopper-v5", "Ant-v5")
 BATCH, PRESET_BATCH = 64, 128  # Stable-Baselines3's default, and that of the presets
-SB3_ROLLOUTS = 3
-FAST_ROLLOUTS = {1: 11, 8: 6}  # by lanes; the first is not counted
+SB3_ROLLOUTS, FAST_ROLLOUTS, STACK_ROLLOUTS = 3, 11, 6
 FIRST_AUDIT, AUDIT_FACTOR = 8, 8  # calls after which a reward is audited
 AUDIT_QUESTIONS = 12  # more than an audit asks of a program without memory
 SIZES = ((1, 8), (2, 8), (4, 8), (8, 8), (1, 64), (8, 64))  # lanes, environments of each
@@ -193,7 +192,7 @@ class Fast:
     def __init__(self, task: Task, batch: int, lanes: int) -> None:
         self._task = task
         self._params = _params(task, batch)
-        self._lanes, self._rollouts = lanes, FAST_ROLLOUTS[lanes]
+        self._lanes, self._rollouts = lanes, FAST_ROLLOUTS if lanes == 1 else STACK_ROLLOUTS
         self._rollout = self._params["n_envs"] * self._params["n_steps"]
         found = find_trainer("fast")
         assert isinstance(found, StackTrainer)

@@ -55,7 +55,7 @@ def test_as_many_audits_are_counted_as_come_to_as_many_steps(training: ModuleTyp
     way._audit_s = 0.4
     begin, first, last = (training.Moment(t, 2 * t, 2 * t) for t in (-2.0, 0.0, 10.0))
     turn = way._turn(begin, first, last, 0.8)
-    steps = 10 * 2048 * 2
+    steps = (training.STACK_ROLLOUTS - 1) * 2048 * 2
     assert turn.slice.units == steps
     # 146 rollouts bring two audits and the last; on the way one of each lane was counted.
     wanted = 3 * steps / 300_000
@@ -104,7 +104,7 @@ def test_the_audited_call_is_measured_and_all_answers_pass_through(training: Mod
     asked = training.Asked(Busy())
     assert [asked.rewards(i, carry=True) for i in range(10)] == list(range(10))
     assert asked.counted_s == pytest.approx(0.05, abs=0.03)
-    assert asked.steps == training.FIRST_AUDIT
+    assert asked.steps == 9  # the last
 
 
 @pytest.mark.slow
@@ -113,6 +113,7 @@ def test_both_sides_train_and_are_compared(
 ) -> None:
     monkeypatch.setattr(training, "SB3_ROLLOUTS", 1)
     monkeypatch.setattr(training, "FAST_ROLLOUTS", 10)
+    monkeypatch.setattr(training, "STACK_ROLLOUTS", 10)
     sizes = {"n_envs": 2, "n_steps": 32, "batch_size": 64, "n_epochs": 2}
     small = hyperparams("fast", "HalfCheetah-v5", sizes)
     monkeypatch.setattr(training, "_params", lambda task, batch: small)
