@@ -37,9 +37,18 @@ class Scope:
     function: ast.FunctionDef
     arrays: set[str] = field(default_factory=set)
     truths: set[str] = field(default_factory=set)
+    # Answers by node, once ``arrays`` is settled: asked of every node, each would walk all below it.
+    known: dict[ast.AST, bool] | None = field(default=None, repr=False)
 
     def is_array(self, node: ast.AST | None) -> bool:
         """Whether an expression may hold one value per environment."""
+        if node is None or self.known is None:
+            return self._is_array(node)
+        if node not in self.known:
+            self.known[node] = self._is_array(node)
+        return self.known[node]
+
+    def _is_array(self, node: ast.AST | None) -> bool:
         if node is None or isinstance(node, ast.Constant | ast.Lambda):
             return False
         if isinstance(node, ast.Name):
@@ -117,6 +126,7 @@ def scope_of(function: ast.FunctionDef, among: Collection[str] | None = None) ->
         scope.arrays |= {name for name, value in assigned if scope.is_array(value)}
         if len(scope.arrays) == before:
             break
+    scope.known = {}
     scope.truths = {name for name, _ in assigned} | {"terminated"}
     for _ in range(_MOST_PASSES):
         before = len(scope.truths)

@@ -64,7 +64,10 @@ def expressions(source: str, tree: ast.Module) -> Iterator[Edit]:
     for function in [node for node in tree.body if isinstance(node, ast.FunctionDef)]:
         scope = scope_of(function)
         tests = _in_test_position(function)
+        naming = _around_named(function)
         for node in _inner_first(function):
+            if node in naming or not scope.is_array(node):
+                continue
             edit = _edit(source, node, scope, tests, shadowed)
             if edit is not None:
                 yield edit
@@ -75,6 +78,16 @@ def _inner_first(node: ast.AST) -> Iterator[ast.expr]:
         yield from _inner_first(child)
     if isinstance(node, ast.expr):
         yield node
+
+
+def _around_named(function: ast.FunctionDef) -> set[ast.AST]:
+    """Every node that holds an assignment within an expression, or is one."""
+    found: set[ast.AST] = set()
+    for node in reversed([*ast.walk(function)]):  # children come before their parents
+        children = ast.iter_child_nodes(node)
+        if isinstance(node, ast.NamedExpr) or any(child in found for child in children):
+            found.add(node)
+    return found
 
 
 def _bound_names(tree: ast.Module) -> set[str]:
@@ -109,8 +122,6 @@ def _np_name(node: ast.expr) -> str | None:
 def _edit(
     source: str, node: ast.expr, scope: Scope, tests: set[int], shadowed: set[str]
 ) -> Edit | None:
-    if not scope.is_array(node) or any(isinstance(n, ast.NamedExpr) for n in ast.walk(node)):
-        return None
     if isinstance(node, ast.IfExp):
         return _ternary(source, node, scope)
     if isinstance(node, ast.BoolOp):

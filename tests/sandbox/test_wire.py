@@ -108,7 +108,7 @@ def test_half_a_frame_is_a_stall_after_the_deadline(
     with pytest.raises(WireError) as caught:
         pipes.receive(deadline=_soon(0.05), blob_bytes=3)
     assert caught.value.fault == "stalled"
-    assert time.monotonic() - began < 10.0
+    assert time.monotonic() - began < 2.0
 
 
 def test_bytes_that_drip_in_are_cut_off_at_the_deadline() -> None:
