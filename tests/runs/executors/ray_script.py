@@ -17,6 +17,7 @@ os.environ["SOMEBODYS_API_KEY"] = "secret"
 
 import ray
 from ray.cluster_utils import Cluster
+from stack_rig import PARAMS, STACKED, lanes, rig
 
 from rewardsmith.agent.config import RunConfig
 from rewardsmith.agent.session import design
@@ -154,51 +155,23 @@ def run(folder: Path, *units: Unit) -> tuple[dict[str, Any], str, int]:
     return found, "", max(attempts)
 
 
-# A trainer that stacks; where it is told to, a stack takes its node's worker along.
-STACKED = """
-import os, pathlib, signal
-from rewardsmith.runs.training.trainers.toy import search
-
-class Stacked:
-    def train(self, order, reward, watch):
-        return search.train(order, reward, watch)
-
-    def train_stack(self, lanes):
-        here = pathlib.Path(__file__).parent
-        with (here / "lanes").open("a") as file:
-            file.write(f"{len(lanes)}\\n")
-        if (here / "deadly").exists():
-            os.kill(os.getppid(), signal.SIGKILL)
-            os.kill(os.getpid(), signal.SIGKILL)
-        return [self.train(lane.order, lane.reward, lane.watch) for lane in lanes]
-
-stacked = Stacked()
-"""
-
-
 def stacks(folder: Path) -> dict[str, Any]:
     """Runs the same four units in stacks, one by one, and as a stack that is lost."""
-    (folder / "lanes").write_text("")
-    params = {"population": 6, "episodes": 1, "elite": 2, "spread": 1.0}
 
     def fitness(place: str, **options: Any) -> tuple[dict[str, Any], int]:
-        work = [unit(f"s{i}", seed=i, trainer="ray_stacked:stacked", hyperparams=params)
-                for i in range(4)]  # fmt: skip
+        work = [unit(f"s{i}", seed=i, trainer=STACKED, hyperparams=PARAMS) for i in range(4)]
         jobs = [(u, folder / place / u.id) for u in work]
         attempts: list[int] = []
         found = Ray(**options).run(jobs, lambda _, facts: attempts.append(facts["attempt"]))
         return {u.id: report.fitness for u, report in found}, max(attempts)
 
-    def lanes() -> list[int]:
-        return [int(line) for line in (folder / "lanes").read_text().split()]
-
-    told = {"stacked": fitness("stacked")[0], "lanes": lanes(), "alone": fitness("a", stack=1)[0]}
-    (folder / "lanes").write_text("")
+    told = {"stacked": fitness("stacked")[0], "lanes": lanes(folder)}
+    told["alone"] = fitness("alone", stack=1)[0]
     (folder / "deadly").touch()
     found, attempts = fitness("lost", workers=1)
-    return told | {
-        "from a lost stack": found, "lost stack": {"lanes": lanes(), "attempts": attempts},
-    }  # fmt: skip
+    (folder / "deadly").unlink()
+    lost = {"lanes": lanes(folder), "attempts": attempts}
+    return told | {"from a lost stack": found, "lost stack": lost}
 
 
 def units(folder: Path) -> dict[str, Any]:
@@ -221,9 +194,7 @@ def units(folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    (folder / "ray_stacked.py").write_text(STACKED)
-    sys.path.insert(0, str(folder))
-    os.environ["PYTHONPATH"] = str(folder)
+    os.environ |= rig(folder)
     cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_QUIET})
     nodes = [cluster.add_node(num_cpus=1, **_QUIET) for _ in range(2)]
     cluster.wait_for_nodes()

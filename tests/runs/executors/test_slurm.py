@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stack_rig import PARAMS, STACKED, lanes, rig
 
 from rewardsmith.envs import toy
 from rewardsmith.errors import ConfigError, TrainingError
@@ -123,40 +124,19 @@ def test_leaving_early_cancels_what_was_submitted(tmp_path: Path) -> None:
     raise AssertionError("the job goes on")
 
 
-# A stack trainer in a file, so that the processes of jobs find it; it notes how many lanes it had.
-FAKE = """
-import pathlib
-from rewardsmith.runs.training.trainers.toy import search
-
-class Fake:
-    def train(self, order, reward, watch):
-        return search.train(order, reward, watch)
-
-    def train_stack(self, lanes):
-        pathlib.Path({seen!r}).open("a").write(f"{{len(lanes)}}\\n")
-        return [self.train(lane.order, lane.reward, lane.watch) for lane in lanes[:{most}]]
-
-fake = Fake()
-"""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("most", [9, 0], ids=["whole", "broken"])
+@pytest.mark.parametrize("fault", ["", "losing"], ids=["whole", "broken"])
 def test_given_workers_units_are_trained_together_and_a_broken_stack_alone(
-    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = f"fake_slurm_trainer_{most}"
-    (tmp_path / f"{module}.py").write_text(FAKE.format(seen=str(tmp_path / "seen"), most=most))
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    params = {"population": 6, "episodes": 1, "elite": 2, "spread": 1.0}
-    work = [
-        unit(name, seed=i, trainer=f"{module}:fake", hyperparams=params)
-        for i, name in enumerate("abc")
-    ]
+    for name, value in rig(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    if fault:
+        (tmp_path / fault).touch()
+    work = [unit(name, seed=i, trainer=STACKED, hyperparams=PARAMS) for i, name in enumerate("abc")]
     jobs = [(u, tmp_path / u.id) for u in work]
     found = {u.id: report.fitness for u, report in here(workers=1).run(jobs)}
-    assert (tmp_path / "seen").read_text() == "3\n"
+    assert lanes(tmp_path) == [3]
     alone = [(u, tmp_path / "alone" / u.id) for u in work]
     assert found == {u.id: report.fitness for u, report in here().run(alone)}
-    assert (tmp_path / "seen").read_text() == "3\n"
+    assert lanes(tmp_path) == []

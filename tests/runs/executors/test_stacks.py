@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stack_rig import PARAMS, STACKED, lanes, rig
 
 from rewardsmith.envs import toy
 from rewardsmith.errors import ConfigError
@@ -20,20 +21,6 @@ from rewardsmith.runs.training import files
 from rewardsmith.runs.whole import write_whole
 
 TASK = toy.tasks()[0]
-STACKED = f"{__name__}:stacked"
-
-
-class Stacked:
-    """A trainer that can stack, for those who only look at what it is."""
-
-    def train(self, order: Any, reward: Any, watch: Any) -> Any:
-        raise AssertionError("not to be called here")
-
-    def train_stack(self, lanes: Any) -> Any:
-        raise AssertionError("not to be called here")
-
-
-stacked = Stacked()
 
 
 def unit(name: str, **changes: Any) -> Unit:
@@ -222,39 +209,16 @@ def test_progress_is_told_of_each_lane(tmp_path: Path, rules: Rules) -> None:
     assert sorted(told) == [("u0", {"steps": 3}), ("u1", {"steps": 3})]
 
 
-# A stack trainer in a file, so that the child processes of a real stack find it.
-FAKE = """
-import json, os, pathlib
-from rewardsmith.runs.training.trainers.toy import search
-from rewardsmith.runs.training.trainers import Trained
-from rewardsmith.sandbox.failure import Failure
-
-class Fake:
-    def train(self, order, reward, watch):
-        return search.train(order, reward, watch)
-
-    def train_stack(self, lanes):
-        pathlib.Path(os.environ["SEEN"]).open("a").write(f"{len(lanes)}\\n")
-        return [search.train(lane.order, lane.reward, lane.watch) for lane in lanes]
-
-fake = Fake()
-"""
-
-
 @pytest.mark.slow
 def test_real_stacks_report_what_their_units_report_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "fake_stack_trainer.py").write_text(FAKE)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
-    params = {"population": 6, "episodes": 1, "elite": 2, "spread": 1.0}
+    for name, value in rig(tmp_path).items():
+        monkeypatch.setenv(name, value)
     work = [
-        unit(f"u{i}", seed=i, trainer="fake_stack_trainer:fake", hyperparams=params, steps=900,
-             eval_points=2, program=program)
+        unit(f"u{i}", seed=i, hyperparams=PARAMS, steps=900, eval_points=2, program=program)
         for i, program in enumerate((None, PROGRAM, BROKEN))
-    ]  # fmt: skip
+    ]
     found: list[dict[str, Any]] = []
     for most, place in ((4, "stacked"), (1, "alone")):
         jobs = [(u, tmp_path / place / u.id) for u in work]
@@ -263,7 +227,7 @@ def test_real_stacks_report_what_their_units_report_alone(
         )
         found.append(reports)
     assert found[0] == found[1]
-    assert (tmp_path / "seen").read_text() == "3\n"
+    assert lanes(tmp_path) == [3]
     assert found[0]["u2"]["failure"]["kind"] == "reward_error"
     assert found[0]["u1"]["fitness"] is not None
 

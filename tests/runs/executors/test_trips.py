@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stack_rig import STACKED
 
 from rewardsmith.envs import toy
 from rewardsmith.errors import ConfigError, RewardsmithError, TrainingError
@@ -13,19 +14,6 @@ from rewardsmith.runs.training import files
 from rewardsmith.runs.whole import write_whole
 
 LOST, WRONG = TrainingError("lost on the way"), ConfigError("no such place")
-
-
-class Stacked:
-    """A trainer that can stack, for those who only look at what it is."""
-
-    def train(self, order: Any, reward: Any, watch: Any) -> Any:
-        raise AssertionError("not to be called here")
-
-    def train_stack(self, lanes: Any) -> Any:
-        raise AssertionError("not to be called here")
-
-
-stacked = Stacked()
 
 
 def unit(name: str, trainer: str = "toy") -> Unit:
@@ -147,9 +135,6 @@ def test_who_looks_on_is_told_what_is_under_way_and_for_which_time(tmp_path: Pat
 
     list(run(tmp_path, Script(b=[LOST]), "ab", say=say))
     assert said == [[("a", 1), ("b", 2)], [("a", 1)], []]
-
-
-STACKED = f"{__name__}:stacked"
 
 
 @pytest.mark.parametrize(
