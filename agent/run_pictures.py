@@ -29,12 +29,13 @@ def keep_pictures(store: RunStore, config: RunConfig, view: View) -> None:
     bank. A reward whose pictures cannot be made has none: they are no reason for a run to fail.
     """
     missing = [c for c in pictured(store.state()) if not store.pictures_path(c.id).exists()]
+    if not missing:
+        return
     try:
         task = store.task()
-        bank = gathered(Bank(store.bank_path), task, seed=config.seed) if missing else None
+        bank = gathered(Bank(store.bank_path), task, seed=config.seed)
         gamma = recipe_of(task, config).gamma
         for candidate in missing:
-            assert bank is not None
             opened = reward_of(candidate, env=task.env, gamma=gamma, sandbox=config.confinement)
             found = _drawn(candidate, opened, bank, task)
             if isinstance(found, Failure):
