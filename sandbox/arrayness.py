@@ -37,7 +37,7 @@ class Scope:
     function: ast.FunctionDef
     arrays: set[str] = field(default_factory=set)
     truths: set[str] = field(default_factory=set)
-    # Answers by node, once ``arrays`` is settled: asked of every node, each would walk all below it.
+    # Answers by node, once ``arrays`` is settled: else each would walk all below it.
     known: dict[ast.AST, bool] | None = field(default=None, repr=False)
 
     def is_array(self, node: ast.AST | None) -> bool:

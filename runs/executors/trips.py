@@ -72,8 +72,8 @@ def carried(
         open_carrier: called once there is something to send.
         workers: trips under way at most; None for all. Units are stacked for so many places, or for
             as many as the carrier knows of; where neither is known, each goes alone.
-        attempts: how often a unit is sent alone before it counts as lost; a stack is sent once, and
-            what it leaves without a report goes on alone.
+        attempts: how often a unit is sent before it counts as lost; a stack is sent once, is one of
+            them but never the last, and what it leaves without a report goes on alone.
         stack: units of a stack trainer that go together, at most.
         say: is told the trips under way after each look.
     """
